@@ -178,3 +178,31 @@ class CommitFold:
 def _state_key(commit_id: str, plan: FoldPlan) -> str:
     """A replay from a moved anchor must not overwrite the canonical state of an older commit."""
     return f"{commit_id}.{plan.anchor[:12]}"
+
+
+class SnapshotFold:
+    """Code2LoRA-Static behind the same two verbs: the state is the snapshot embedding itself."""
+
+    def __init__(self, repository: Repository, recipe: Recipe, embedder: Embedder) -> None:
+        self._repository = repository
+        self._recipe = recipe
+        self._embedder = embedder
+
+    def plan(self, head: str) -> FoldPlan | None:
+        """The newest commit that changes what a snapshot reads; no steps.
+
+        Raises:
+            GitReadFailed: git did not answer.
+        """
+        newest = self._repository.source_commit_ids(head, self._recipe, limit=1)
+        return FoldPlan(newest[-1], ()) if newest else None
+
+    def run(
+        self,
+        plan: FoldPlan,
+        cancellation: Cancellation,
+        on_snapshot: Callable[[], None] = lambda: None,
+    ) -> Iterator[FoldPoint]:
+        """Yield one point: the embedding of the anchor's tree, [2E]."""
+        on_snapshot()
+        yield FoldPoint(plan.anchor, self._embedder.snapshot(plan.anchor, cancellation), 0, 0)

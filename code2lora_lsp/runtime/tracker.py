@@ -1,0 +1,258 @@
+"""Follows one repository: HEAD moved → fold → adapter → published. One thread per repository."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from code2lora_lsp.cancellation import Cancellation, Cancelled
+from code2lora_lsp.config import FollowSettings
+from code2lora_lsp.errors import Code2LoraError, FollowError
+from code2lora_lsp.history.repository import Repository
+from code2lora_lsp.history.watcher import HeadMoved, HeadWatcher
+from code2lora_lsp.neural.encoder import TextEncoder
+from code2lora_lsp.neural.lora import LoraAdapter, delta_cosine
+from code2lora_lsp.recipe import Recipe
+from code2lora_lsp.runtime.adapter_slot import AdapterSlot
+from code2lora_lsp.runtime.api import FollowState, RepositoryStatus
+from code2lora_lsp.runtime.embedder import HistoryEmbedder
+from code2lora_lsp.runtime.fold import CommitFold, FoldPlan, FoldPoint, SnapshotFold, Stepper
+from code2lora_lsp.runtime.progress import Progress
+from code2lora_lsp.runtime.state_store import StateStore
+
+log = logging.getLogger(__name__)
+
+PUBLISH_EVERY_S = 2.0
+"""While a long fold runs, an adapter on the way is published this often."""
+
+SHOW_PROGRESS_STEPS = 4
+"""Shorter folds are over before a progress bar could be read."""
+
+
+class Hypernetwork(Stepper, Protocol):
+    """What a checkpoint becomes: steps and, from a state, an adapter."""
+
+    def adapter(self, hidden_state: Tensor, commit_id: str) -> LoraAdapter:
+        """The adapter of a state. Raises AdapterRejected."""
+
+
+@dataclass(frozen=True)
+class FollowModels:
+    """Everything loaded once and shared by all trackers; all of it immutable.
+
+    Attributes:
+        is_static: ``hypernetwork`` maps snapshots, not hidden states.
+        checkpoint_id: hash of the weights; the first part of every state's key.
+        engine_is_busy: true while a completion is being decoded; the fold steps aside.
+    """
+
+    hypernetwork: Hypernetwork
+    is_static: bool
+    encoder: TextEncoder
+    recipe: Recipe
+    checkpoint_id: str
+    state_root: Path
+    engine_is_busy: Callable[[], bool] = lambda: False
+
+
+class Tracker:
+    """Owns one repository's fold and is the only writer of its slot.
+
+    Args:
+        root: work-tree root.
+        slot: where adapters are published.
+        on_change: called on the tracker's thread after every change of ``status``.
+        progress: where long folds report.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        settings: FollowSettings,
+        slot: AdapterSlot,
+        on_change: Callable[[], None],
+        progress: Progress,
+    ) -> None:
+        self.root = root
+        self.slot = slot
+        self.status = RepositoryStatus(root=str(root), state=FollowState.WAITING)
+        self._settings = settings
+        self._on_change = on_change
+        self._progress = progress
+        self._models: FollowModels | None = None
+        self._repository: Repository | None = None
+        self._watcher: HeadWatcher | None = None
+        self._wake = threading.Event()
+        self._closed = threading.Event()
+        self._cancellation = Cancellation()
+        self._is_pinned = False
+        self._thread = threading.Thread(
+            target=self._run, name=f"tracker {root.name}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin watching; folding begins once ``attach`` was called."""
+        self._thread.start()
+
+    def attach(self, models: FollowModels | None) -> None:
+        """Give the tracker its models, or take them away."""
+        self._models = models
+        self._nudge("the models changed")
+
+    def refresh(self) -> None:
+        """Unpin, read HEAD again and follow it."""
+        self._is_pinned = False
+        self._nudge("a refresh was asked for")
+
+    def roll_back(self) -> str | None:
+        """Publish the adapter before the current one and stay there; its commit id."""
+        adapter = self.slot.roll_back()
+        if adapter is None:
+            return None
+        self._is_pinned = True
+        self._set_status(
+            state=FollowState.PINNED, adapter_id=adapter.adapter_id,
+            adapter_commit=adapter.commit_id, commits_behind=None, detail="rolled back by hand",
+        )  # fmt: skip
+        return adapter.commit_id
+
+    def close(self, timeout_s: float) -> None:
+        """Stop the watcher and the thread. Stored states stay on disk."""
+        self._closed.set()
+        self._nudge("closing")
+        if self._watcher is not None:
+            self._watcher.stop()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def _nudge(self, reason: str) -> None:
+        self._cancellation.cancel(reason)
+        self._wake.set()
+
+    def _run(self) -> None:
+        if not self._open():
+            return
+        self._wake.set()
+        while not self._closed.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            if not self._closed.is_set():
+                self._follow_guarded()
+
+    def _open(self) -> bool:
+        try:
+            self._repository = Repository.discover(self.root)
+            self._watcher = HeadWatcher(
+                self._repository, self._on_head_moved, poll_s=self._settings.poll_s
+            )
+            self._watcher.start()
+        except (Code2LoraError, OSError) as error:
+            log.warning("%s is not followed: %s", self.root, error)
+            self._set_status(state=FollowState.FAILED, detail=str(error))
+            return False
+        return True
+
+    def _on_head_moved(self, moved: HeadMoved) -> None:
+        log.info("HEAD moved to %s", moved.current)
+        self._nudge("HEAD moved")
+
+    def _follow_guarded(self) -> None:
+        """Follow once; whatever fails, the last good adapter stays published."""
+        self._cancellation = _Polite(self._models.engine_is_busy if self._models else _never)
+        try:
+            self._follow(self._cancellation)
+        except Cancelled as cancelled:
+            log.info("fold of %s stopped: %s", self.root.name, cancelled)
+        except FollowError as error:
+            log.warning("%s: %s", self.root.name, error)
+            self._set_status(state=FollowState.FAILED, detail=str(error))
+        except Exception as error:
+            log.exception("following %s failed", self.root.name)
+            self._set_status(state=FollowState.FAILED, detail=f"unexpected: {error!r}")
+
+    def _follow(self, cancellation: Cancellation) -> None:
+        assert self._repository is not None
+        head = self._repository.head()
+        self._set_status(head=head.commit_id, branch=head.branch)
+        models = self._models
+        if head.commit_id is None:
+            self._set_status(state=FollowState.WAITING, detail="the branch has no commit yet")
+            return
+        if models is None:
+            self._set_status(state=FollowState.WAITING, detail="the models are not loaded")
+            return
+        fold = self._fold(self._repository, models)
+        plan = fold.plan(head.commit_id)
+        if plan is None:
+            self._set_status(state=FollowState.WAITING, detail="no commit touches Python source yet")
+            return
+        self._run_fold(fold, plan, models, cancellation)
+
+    def _fold(self, repository: Repository, models: FollowModels) -> CommitFold | SnapshotFold:
+        store = StateStore(models.state_root, models.checkpoint_id, models.recipe.recipe_id)
+        embedder = HistoryEmbedder(repository, models.recipe, models.encoder, store)
+        if models.is_static:
+            return SnapshotFold(repository, models.recipe, embedder)
+        return CommitFold(repository, models.recipe, models.hypernetwork, embedder, store)
+
+    def _run_fold(
+        self,
+        fold: CommitFold | SnapshotFold,
+        plan: FoldPlan,
+        models: FollowModels,
+        cancellation: Cancellation,
+    ) -> None:
+        started_s = published_s = time.monotonic()
+        with self._progress.task(f"Adapter for {self.root.name}") as report:
+            for point in fold.run(plan, cancellation, lambda: report("reading the tree", None)):
+                is_due = time.monotonic() - published_s >= PUBLISH_EVERY_S
+                if point.behind == 0 or is_due or self.slot.current is None:
+                    self._publish(point, models, time.monotonic() - started_s)
+                    published_s = time.monotonic()
+                if point.total > SHOW_PROGRESS_STEPS and point.behind:
+                    done = point.total - point.behind
+                    report(f"commit {done} of {point.total}", 100 * done // point.total)
+
+    def _publish(self, point: FoldPoint, models: FollowModels, seconds: float) -> None:
+        adapter = models.hypernetwork.adapter(point.hidden_state, point.commit_id)
+        previous = self.slot.current
+        if self._is_pinned:
+            return
+        if previous is None or previous.adapter_id != adapter.adapter_id:
+            self.slot.publish(adapter)
+        drift = None if previous is None else 1.0 - delta_cosine(previous, adapter)
+        self._set_status(
+            state=FollowState.FOLLOWING if point.behind else FollowState.CURRENT,
+            adapter_id=adapter.adapter_id, adapter_commit=adapter.commit_id,
+            commits_behind=point.behind, drift=drift, last_step_s=seconds, detail="",
+        )  # fmt: skip
+
+    def _set_status(self, **changes: object) -> None:
+        self.status = replace(self.status, **changes)  # type: ignore[arg-type]  # names checked by replace
+        self._on_change()
+
+
+class _Polite(Cancellation):
+    """Steps aside at every check point while a completion is being decoded."""
+
+    LONGEST_WAIT_S = 1.0
+
+    def __init__(self, is_busy: Callable[[], bool]) -> None:
+        super().__init__()
+        self._is_busy = is_busy
+
+    def check(self) -> None:
+        """Wait for the engine, but not for ever, then raise ``Cancelled`` if asked to."""
+        until_s = time.monotonic() + self.LONGEST_WAIT_S
+        while self._is_busy() and time.monotonic() < until_s and not self.is_cancelled:
+            time.sleep(0.005)
+        super().check()
+
+
+def _never() -> bool:
+    return False

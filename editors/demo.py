@@ -1,0 +1,219 @@
+"""The main job, seen from an editor: a completion, a commit, and the completion after it.
+
+A language client of one file, on the standard library alone. It clones a repository into a scratch
+folder (yours is never touched), starts ``code2lora-lsp`` over stdio, waits for the adapter of HEAD,
+asks for a completion, commits a change, waits for the adapter of that commit, and asks again.
+
+Usage: python editors/demo.py [REPOSITORY]
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+CURSOR = "▏"
+HELPER = '''"""What the demo commits: a helper the repository did not have before."""
+
+
+def summarise_adapter_status(adapter_commit, commits_behind):
+    """One line about how fresh the adapter is."""
+    if commits_behind == 0:
+        return f"adapter @ {adapter_commit[:7]}"
+    return f"adapter @ {adapter_commit[:7]}, {commits_behind} behind"
+
+
+def summarise_adapter_drift(adapter_commit, drift):
+    """One line about how far the adapter moved."""
+    return f"adapter @ {adapter_commit[:7]} moved by {drift:.4f}"
+'''
+BUFFER = """from status_summary import summarise_adapter_status
+
+
+def show(adapter_commit, commits_behind):
+    print(summarise_▏)
+"""
+
+
+class Server:
+    """``code2lora-lsp`` over stdio; requests are answered in order by a reader thread."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-m", "code2lora_lsp"]
+        self._process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._answers: dict[int, Queue[dict[str, Any]]] = {}
+        self._number = 0
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def request(self, method: str, params: object, timeout_s: float = 120.0) -> Any:
+        """Send one request and wait for its answer."""
+        self._number += 1
+        answers = self._answers.setdefault(self._number, Queue())
+        self._send({"id": self._number, "method": method, "params": params})
+        try:
+            answer = answers.get(timeout=timeout_s)
+        except Empty:
+            raise SystemExit(f"the server did not answer {method} within {timeout_s} s") from None
+        if "error" in answer:
+            raise SystemExit(f"the server answered {method} with: {answer['error']['message']}")
+        return answer["result"]
+
+    def notify(self, method: str, params: object) -> None:
+        """Send one notification."""
+        self._send({"method": method, "params": params})
+
+    def stop(self) -> None:
+        """Shut the server down as an editor does."""
+        self.request("shutdown", None)
+        self.notify("exit", None)
+        self._process.wait(timeout=20)
+
+    def _send(self, message: dict[str, object]) -> None:
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self._process.stdin.flush()
+
+    def _read(self) -> None:
+        stream = self._process.stdout
+        assert stream is not None
+        while header := stream.readline():
+            if not header.lower().startswith(b"content-length:"):
+                continue
+            length = int(header.split(b":")[1])
+            while stream.readline().strip():
+                pass
+            message = json.loads(stream.read(length))
+            if "method" in message and "id" in message:
+                self._send({"id": message["id"], "result": None})
+            elif message.get("id") in self._answers:
+                self._answers[message["id"]].put(message)
+
+
+def main() -> None:
+    """Run the demo on the repository named on the command line, or on this project's own."""
+    source = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    with tempfile.TemporaryDirectory(prefix="code2lora-demo-") as scratch:
+        folder = Path(scratch) / source.name
+        git(None, "clone", "--quiet", "--no-hardlinks", str(source), str(folder))
+        os.environ.setdefault("XDG_CACHE_HOME", str(Path(scratch) / "cache"))
+        run(folder)
+
+
+def run(folder: Path) -> None:
+    """Both walks on one scratch clone."""
+    n_commits = git(folder, "rev-list", "--count", "--first-parent", "HEAD")
+    say(f"scratch clone of {folder.name}: {n_commits} first-parent commits, HEAD {head(folder)}")
+    started_s = time.monotonic()
+    server = Server(folder)
+    server.request("initialize", initialize_params(folder))
+    say(f"initialize answered after {time.monotonic() - started_s:.2f} s, no weight read yet")
+    server.notify("initialized", {})
+    status = wait_for_adapter(server, git(folder, "rev-parse", "HEAD"))
+    say(f"first adapter after {time.monotonic() - started_s:.1f} s: {describe(status)}")
+    show_completion(server, folder, version=1)
+
+    (folder / "status_summary.py").write_text(HELPER, encoding="utf-8")
+    git(folder, "add", "status_summary.py")
+    git(folder, "-c", "user.name=demo", "-c", "user.email=demo@localhost", "-c",
+        "commit.gpgsign=false", "commit", "--quiet", "-m", "Add status_summary")  # fmt: skip
+    committed_s = time.monotonic()
+    say(f"committed status_summary.py: HEAD is now {head(folder)}")
+    status = wait_for_adapter(server, git(folder, "rev-parse", "HEAD"))
+    say(f"one GRU step later, {time.monotonic() - committed_s:.2f} s after it: {describe(status)}")
+    show_completion(server, folder, version=2)
+    server.stop()
+
+
+def initialize_params(folder: Path) -> dict[str, object]:
+    """What a client with inline completion announces."""
+    return {
+        "processId": os.getpid(),
+        "rootUri": folder.as_uri(),
+        "workspaceFolders": [{"uri": folder.as_uri(), "name": folder.name}],
+        "capabilities": {"textDocument": {"inlineCompletion": {}}},
+    }
+
+
+def wait_for_adapter(server: Server, commit_id: str, timeout_s: float = 600.0) -> dict[str, Any]:
+    """Poll ``code2lora/status`` until the adapter of ``commit_id`` is current."""
+    until_s = time.monotonic() + timeout_s
+    while time.monotonic() < until_s:
+        status = server.request("code2lora/status", {})
+        for repository in status["repositories"]:
+            is_settled = repository["state"] in {"current", "failed"}
+            if repository["head"] == commit_id and is_settled:
+                return dict(status, repository=repository)
+        if status["engine"] == "failed":
+            raise SystemExit(f"the model could not be loaded: {status['detail']}")
+        time.sleep(0.02)
+    raise SystemExit(f"no adapter for {commit_id[:7]} within {timeout_s} s: {status}")
+
+
+def show_completion(server: Server, folder: Path, version: int) -> None:
+    """Open a buffer with a cursor, ask, and print it with the proposal in colour."""
+    before, after = BUFFER.split(CURSOR)
+    uri = (folder / "use_status.py").as_uri()
+    item = {"uri": uri, "languageId": "python", "version": version, "text": before + after}
+    server.notify("textDocument/didOpen", {"textDocument": item})
+    line = before.count("\n")
+    position = {"line": line, "character": len(before) - before.rfind("\n") - 1}
+    asked_s = time.monotonic()
+    params = {
+        "textDocument": {"uri": uri}, "position": position, "context": {"triggerKind": 1},
+    }  # fmt: skip
+    items = server.request("textDocument/inlineCompletion", params)["items"]
+    took_ms = (time.monotonic() - asked_s) * 1000
+    say(f"completion after {took_ms:.0f} ms:")
+    text = items[0]["insertText"] if items else ""
+    shown = before + colour(text or "(nothing offered)") + after
+    print("\n".join("    " + row for row in shown.splitlines()), flush=True)
+    server.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+
+
+def describe(status: dict[str, Any]) -> str:
+    """The repository's line of the status, for people."""
+    repository = status["repository"]
+    if repository["state"] == "failed":
+        return f"failed: {repository['detail']}"
+    drift = repository["drift"]
+    moved = "" if drift is None else f", moved by {drift:.2e}"
+    return (
+        f"adapter {repository['adapterId']} @ {repository['adapterCommit'][:7]}{moved} "
+        f"({status['backbone']} on {status['device']})"
+    )
+
+
+def git(folder: Path | None, *arguments: str) -> str:
+    """Run git and return what it printed."""
+    where = ["-C", str(folder)] if folder else []
+    done = subprocess.run(["git", *where, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def head(folder: Path) -> str:
+    """Short id of HEAD."""
+    return git(folder, "rev-parse", "--short", "HEAD")
+
+
+def colour(text: str) -> str:
+    """Ghost text, where the terminal can show it."""
+    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    return f"⟦{text}⟧" if plain else f"\x1b[7m{text}\x1b[0m"
+
+
+def say(text: str) -> None:
+    """One line of the story."""
+    print(f"· {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
