@@ -1,0 +1,53 @@
+"""Settings: decoded in one place, with errors a person can act on."""
+
+import pytest
+
+from code2lora_lsp.config import Settings, decode_settings, setting_names
+from code2lora_lsp.errors import ConfigError
+
+
+def test_nothing_given_is_the_defaults():
+    assert decode_settings(None) == Settings()
+    assert decode_settings({}) == Settings()
+
+
+def test_camel_case_names_reach_their_fields_and_leave_the_rest():
+    decoded = decode_settings({"completion": {"maxTokens": 7}, "model": {"device": "cpu"}})
+    assert decoded.completion.max_tokens == 7
+    assert decoded.model.device == "cpu"
+    assert decoded.completion.deadline_s == Settings().completion.deadline_s
+
+
+def test_a_partial_change_keeps_what_was_set_before():
+    base = decode_settings({"completion": {"maxTokens": 7}})
+    changed = decode_settings({"completion": {"maxLines": 3}}, base)
+    assert (changed.completion.max_tokens, changed.completion.max_lines) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"modle": {}}, ["modle", "model"]),
+        ({"completion": {"maxToken": 3}}, ["completion.maxToken", "maxTokens"]),
+        ({"completion": {"maxTokens": "many"}}, ["completion.maxTokens", "int", "many"]),
+        ({"completion": {"maxTokens": True}}, ["completion.maxTokens", "True"]),
+        ({"completion": {"maxTokens": 0}}, ["completion.maxTokens", "0", "1024"]),
+        ({"completion": {"minConfidence": 1.5}}, ["completion.minConfidence", "1.5"]),
+        ({"model": {"device": "tpu"}}, ["model.device", "tpu", "cuda"]),
+        ({"follow": {"exclude": "*.key"}}, ["follow.exclude", "list"]),
+        ({"model": "nano"}, ["model", "object", "nano"]),
+        ([], ["code2lora", "object"]),
+    ],
+)
+def test_a_wrong_setting_names_itself_its_value_and_the_remedy(raw, words):
+    with pytest.raises(ConfigError) as caught:
+        decode_settings(raw)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_every_setting_has_a_json_name_and_a_default_that_decodes_back():
+    names = setting_names()
+    assert len(names) < 25
+    for name, value in names.items():
+        group, leaf = name.split(".")
+        decode_settings({group: {leaf: list(value) if isinstance(value, tuple) else value}})
