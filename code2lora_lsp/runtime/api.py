@@ -137,7 +137,7 @@ class RepositoryStatus:
     Attributes:
         head: commit id of HEAD, ``None`` on an unborn branch.
         adapter_commit: commit the published adapter stands for, ``None`` before the first.
-        commits_behind: stepped commits between ``adapter_commit`` and ``head``; ``None`` if unknown.
+        commits_behind: stepped commits from ``adapter_commit`` to ``head``; ``None`` if unknown.
         drift: 1 − cosine between this adapter's ΔW and the one published before it.
         detail: the last error or remark, in one sentence; empty when all is well.
     """

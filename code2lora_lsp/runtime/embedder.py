@@ -37,8 +37,7 @@ class HistoryEmbedder:
         files = self._repository.snapshot(commit_id, self._recipe)
         known = {file.blob_id: self._stored(file.blob_id) for file in files}
         fresh = [file for file in files if known[file.blob_id] is None]
-        for blob_id, vector in self._embed(fresh, cancellation):
-            known[blob_id] = vector
+        known.update(self._embed(fresh, cancellation))
         vectors = [v for file in files if (v := known[file.blob_id]) is not None and v.numel()]
         width = self._encoder.width
         return pool_snapshot(torch.stack(vectors) if vectors else torch.zeros(0, width))

@@ -91,9 +91,7 @@ class Tracker:
         self._closed = threading.Event()
         self._cancellation = Cancellation()
         self._is_pinned = False
-        self._thread = threading.Thread(
-            target=self._run, name=f"tracker {root.name}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name=f"tracker {root.name}", daemon=True)
 
     def start(self) -> None:
         """Begin watching; folding begins once ``attach`` was called."""
@@ -189,7 +187,7 @@ class Tracker:
         fold = self._fold(self._repository, models)
         plan = fold.plan(head.commit_id)
         if plan is None:
-            self._set_status(state=FollowState.WAITING, detail="no commit touches Python source yet")
+            self._set_status(state=FollowState.WAITING, detail="no commit touches source yet")
             return
         self._run_fold(fold, plan, models, cancellation)
 
@@ -210,6 +208,8 @@ class Tracker:
         started_s = published_s = time.monotonic()
         with self._progress.task(f"Adapter for {self.root.name}") as report:
             for point in fold.run(plan, cancellation, lambda: report("reading the tree", None)):
+                if point.behind:
+                    self._set_status(state=FollowState.FOLLOWING, commits_behind=point.behind)
                 is_due = time.monotonic() - published_s >= PUBLISH_EVERY_S
                 if point.behind == 0 or is_due or self.slot.current is None:
                     self._publish(point, models, time.monotonic() - started_s)

@@ -1,0 +1,61 @@
+"""The composition root: the one module that knows every part.
+
+Importing it loads no model library; the backend is built on first use, after ``initialize``.
+"""
+
+from pathlib import Path
+
+from code2lora_lsp.config import Settings
+from code2lora_lsp.runtime.api import Backend, Listener
+
+
+def make_backend(settings: Settings, listener: Listener) -> Backend:
+    """The local backend: engine, trackers and stores in this process. Imports torch."""
+    from code2lora_lsp.runtime.backend import LocalBackend  # noqa: PLC0415 - torch stays out until now
+
+    return LocalBackend(settings, listener)
+
+
+def serve_stdio(settings: Settings) -> None:
+    """Run the language server over standard input and output until the client leaves."""
+    from code2lora_lsp.server.server import create_server, run_stdio  # noqa: PLC0415 - see above
+
+    run_stdio(create_server(make_backend, settings, version()))
+
+
+def serve_tcp(settings: Settings, host: str, port: int) -> None:
+    """Run the language server on one TCP address."""
+    from code2lora_lsp.server.server import create_server, run_tcp  # noqa: PLC0415 - see above
+
+    run_tcp(create_server(make_backend, settings, version()), host, port)
+
+
+def version() -> str:
+    """Version of the installed package."""
+    import importlib.metadata  # noqa: PLC0415 - read once, on demand
+
+    try:
+        return importlib.metadata.version("code2lora-lsp")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+unknown"
+
+
+def read_settings(path: Path | None) -> Settings:
+    """Settings of a JSON file, or the defaults.
+
+    Raises:
+        ConfigError: the file is not JSON, or holds a setting we cannot use.
+    """
+    import json  # noqa: PLC0415 - only when a file is given
+
+    from code2lora_lsp.config import decode_settings  # noqa: PLC0415
+    from code2lora_lsp.errors import ConfigError  # noqa: PLC0415
+
+    if path is None:
+        return Settings()
+    try:
+        return decode_settings(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"settings file {path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ConfigError(f"settings file {path} is not JSON ({error})") from error

@@ -1,0 +1,186 @@
+"""Is my set-up sound? Each check says what it saw and, if that is not well, what to do."""
+
+import importlib
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from code2lora_lsp.check.report import Finding, Verdict
+from code2lora_lsp.config import Settings
+from code2lora_lsp.errors import Code2LoraError
+
+PACKAGES = (
+    "torch", "transformers", "peft", "tokenizers", "safetensors",
+    "pygls", "lsprotocol", "watchdog", "GitPython", "tree-sitter",
+)  # fmt: skip
+
+Check = Callable[[], Finding]
+
+
+def examine(settings: Settings, folder: Path, *, deep: bool) -> Iterator[Finding]:
+    """Run every check for the repository that holds ``folder``; yields as they finish.
+
+    ``deep`` also loads the models and asks for one completion.
+    """
+    checks: list[Check] = [
+        _python,
+        _packages,
+        lambda: _device(settings),
+        lambda: _backbone(settings),
+        lambda: _fim_tokens(settings),
+        lambda: _checkpoint(settings),
+        lambda: _repository(folder),
+        lambda: _watcher(settings, folder),
+        lambda: _state_store(settings),
+        lambda: _adapter(settings, folder),
+    ]
+    if deep:
+        checks.append(lambda: _completion(settings, folder))
+    for check in checks:
+        yield _guarded(check)
+
+
+def _guarded(check: Check) -> Finding:
+    """One failing check never hides the next."""
+    started_s = time.monotonic()
+    try:
+        finding = check()
+    except Code2LoraError as error:
+        name = check.__name__.strip("_") if check.__name__ != "<lambda>" else _lambda_name(check)
+        finding = Finding(name, Verdict.FAIL, str(error), "see the message")
+    return replace(finding, took_ms=(time.monotonic() - started_s) * 1000)
+
+
+def _lambda_name(check: Check) -> str:
+    return check.__code__.co_names[0].strip("_")
+
+
+def _python() -> Finding:
+    detail = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    return Finding("python", Verdict.OK, detail)
+
+
+def _packages() -> Finding:
+    versions, absent = [], []
+    for name in PACKAGES:
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            absent.append(name)
+    if absent:
+        hint = "install them: pip install code2lora-lsp"
+        return Finding("packages", Verdict.FAIL, f"not installed: {', '.join(absent)}", hint)
+    return Finding("packages", Verdict.OK, ", ".join(versions))
+
+
+def _device(settings: Settings) -> Finding:
+    from code2lora_lsp.runtime.models import choose_device
+
+    choice = choose_device(settings.model.device)
+    return Finding("device", Verdict.OK, f"{choice.device}, {choice.dtype_name}: {choice.reason}")
+
+
+def _backbone(settings: Settings) -> Finding:
+    from code2lora_lsp.runtime.models import backbone_folder, verify_backbone
+
+    folder = backbone_folder(settings)
+    return Finding("backbone", Verdict.OK, f"{folder}: {verify_backbone(folder)}")
+
+
+def _fim_tokens(settings: Settings) -> Finding:
+    from code2lora_lsp.runtime.models import backbone_folder
+    from code2lora_lsp.text.tokenizer import Tokenizer, fim_order
+
+    folder = backbone_folder(settings)
+    tokens = Tokenizer.from_folder(folder).fim_tokens()
+    detail = (
+        f"{fim_order(folder)} prompts with prefix {tokens.prefix}, suffix {tokens.suffix}, "
+        f"middle {tokens.middle}, end of text {tokens.end_of_text}"
+    )
+    return Finding("fim_tokens", Verdict.OK, detail)
+
+
+def _checkpoint(settings: Settings) -> Finding:
+    from code2lora_lsp.runtime.models import checkpoint_folder, describe_checkpoint
+
+    folder = checkpoint_folder(settings)
+    if folder is None:
+        hint = "set model.checkpoint, or use an embedded backbone"
+        return Finding("checkpoint", Verdict.WARN, "none: completions carry no adapter", hint)
+    return Finding("checkpoint", Verdict.OK, describe_checkpoint(folder))
+
+
+def _repository(folder: Path) -> Finding:
+    from code2lora_lsp.history.repository import Repository
+
+    repository = Repository.discover(folder)
+    head, shape = repository.head(), repository.shape
+    traits = [
+        name
+        for name, holds in (
+            ("shallow clone", shape.is_shallow),
+            ("linked worktree", shape.is_linked_worktree),
+            ("submodule", shape.is_submodule),
+        )
+        if holds
+    ]
+    where = f"{repository.root}, HEAD {(head.commit_id or 'unborn')[:12]}"
+    branch = f" on {head.branch}" if head.branch else " (detached)"
+    detail = where + branch + "".join(f", {trait}" for trait in traits)
+    if head.commit_id is None:
+        return Finding("repository", Verdict.WARN, detail, "make a first commit")
+    return Finding("repository", Verdict.OK, detail)
+
+
+def _watcher(settings: Settings, folder: Path) -> Finding:
+    from code2lora_lsp.history.repository import Repository
+    from code2lora_lsp.history.watcher import HeadWatcher
+
+    repository = Repository.discover(folder)
+    watcher = HeadWatcher(repository, lambda _: None, poll_s=settings.follow.poll_s)
+    watcher.start()
+    try:
+        seconds = watcher.probe()
+    finally:
+        watcher.stop()
+    if seconds is None:
+        hint = f"commits are still seen, by a poll every {settings.follow.poll_s} s"
+        return Finding("watcher", Verdict.WARN, "file events do not arrive", hint)
+    return Finding("watcher", Verdict.OK, f"a touch is seen after {seconds * 1000:.0f} ms")
+
+
+def _state_store(settings: Settings) -> Finding:
+    from code2lora_lsp.runtime.models import state_root
+    from code2lora_lsp.runtime.state_store import StateStore
+
+    root = state_root(settings)
+    try:
+        StateStore(root, "probe", "probe").probe()
+    except OSError as error:
+        hint = "set follow.stateDir to a folder that can be written"
+        return Finding("state_store", Verdict.FAIL, f"{root}: {error}", hint)
+    return Finding("state_store", Verdict.OK, f"{root} can be written and read back")
+
+
+def _adapter(settings: Settings, folder: Path) -> Finding:
+    from code2lora_lsp.runtime.models import stored_progress
+
+    progress = stored_progress(settings, folder)
+    if progress is None:
+        return Finding("adapter", Verdict.SKIP, "nothing to follow without a checkpoint and a commit")
+    done, total, commit_id = progress
+    if commit_id is None:
+        hint = "it is made when the server starts; `code2lora-lsp adapt` makes it now"
+        return Finding("adapter", Verdict.WARN, f"no state stored yet, {total} commits to fold", hint)
+    behind = f"{total - done} of {total} commits behind HEAD" if done < total else "up to date"
+    return Finding("adapter", Verdict.OK, f"state @ {commit_id[:12]}, {behind}")
+
+
+def _completion(settings: Settings, folder: Path) -> Finding:
+    from code2lora_lsp.runtime.probe import timed_completion
+
+    detail, hint = timed_completion(settings, folder)
+    return Finding("completion", Verdict.WARN if hint else Verdict.OK, detail, hint)

@@ -1,0 +1,144 @@
+"""The backend for one question from the command line: load, follow, ask, close.
+
+The same path as the server's, so that what it shows is what an editor would get.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from code2lora_lsp.config import Settings
+from code2lora_lsp.errors import ConfigError, FollowError, SetupError
+from code2lora_lsp.neural.lora import LoraAdapter
+from code2lora_lsp.runtime.api import (
+    BackendStatus,
+    CompletionRequest,
+    CompletionResult,
+    EngineState,
+    Event,
+    FollowState,
+    Listener,
+    RepositoryStatus,
+    StatusChanged,
+    Trigger,
+)
+from code2lora_lsp.runtime.backend import LocalBackend
+from code2lora_lsp.text.document import DocumentSnapshot
+
+
+class OneShot:
+    """A context manager around one backend; every wait has a limit and a clear failure."""
+
+    def __init__(self, settings: Settings, listener: Listener = lambda _: None) -> None:
+        self._listener = listener
+        self._changed = threading.Condition()
+        self.backend = LocalBackend(settings, self._hear)
+
+    def __enter__(self) -> "OneShot":
+        self.backend.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.backend.close()
+
+    def wait_ready(self, timeout_s: float = 600.0) -> BackendStatus:
+        """Wait for the engine.
+
+        Raises:
+            SetupError: loading failed; the message names the remedy.
+        """
+        status = self._wait(
+            lambda s: s.engine in {EngineState.READY, EngineState.FAILED}, timeout_s
+        )
+        if status.engine is not EngineState.READY:
+            raise SetupError(status.detail or f"the engine is not ready after {timeout_s:g} s")
+        return status
+
+    def follow(self, folder: Path, timeout_s: float = 3600.0) -> RepositoryStatus:
+        """Open the repository that holds ``folder`` and wait until its adapter is current.
+
+        Raises:
+            FollowError: it cannot be followed; the message says why.
+        """
+        root = self.backend.open_repository(folder)
+        if root is None:
+            raise FollowError(f"{folder} is not inside a git work tree")
+        settled = {FollowState.CURRENT, FollowState.FAILED, FollowState.WAITING}
+
+        def is_settled(status: BackendStatus) -> bool:
+            found = _of(status, root)
+            return found is not None and found.state in settled and bool(found.head or found.detail)
+
+        status = _of(self._wait(is_settled, timeout_s), root)
+        if status is None or status.state is not FollowState.CURRENT:
+            detail = status.detail if status else ""
+            raise FollowError(f"{root}: {detail or f'no adapter after {timeout_s:g} s'}")
+        return status
+
+    def complete(
+        self, path: Path, line: int, column: int, root: Path | None, timeout_s: float = 60.0
+    ) -> CompletionResult:
+        """Complete at a 1-based line and column (code points) of a file on disk.
+
+        Raises:
+            ConfigError: the file or the position does not exist.
+        """
+        text = _read(path)
+        offset = _offset(path, text, line, column)
+        request = CompletionRequest(
+            document=DocumentSnapshot(path.resolve().as_uri(), 0, "python", text),
+            offset=offset,
+            trigger=Trigger.INVOKED,
+            repository=root,
+            path=path.resolve().relative_to(root).as_posix() if root else None,
+        )
+        return self.backend.complete(request).result(timeout=timeout_s)
+
+    def adapter(self, root: Path) -> LoraAdapter | None:
+        """The adapter now published for ``root``."""
+        return self.backend.adapter(root)
+
+    def _hear(self, event: Event) -> None:
+        self._listener(event)
+        if isinstance(event, StatusChanged):
+            with self._changed:
+                self._changed.notify_all()
+
+    def _wait(self, is_done: Callable[[BackendStatus], bool], timeout_s: float) -> BackendStatus:
+        until_s = time.monotonic() + timeout_s
+        with self._changed:
+            while not is_done(status := self.backend.status()):
+                if status.engine is EngineState.FAILED or time.monotonic() > until_s:
+                    break
+                self._changed.wait(timeout=0.2)
+        return status
+
+
+def _of(status: BackendStatus, root: Path) -> RepositoryStatus | None:
+    return next((r for r in status.repositories if r.root == str(root)), None)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as UTF-8 text ({error})") from error
+
+
+def _offset(path: Path, text: str, line: int, column: int) -> int:
+    lines = text.splitlines(keepends=True) or [""]
+    if text.endswith("\n"):
+        lines.append("")
+    if not 1 <= line <= len(lines):
+        raise ConfigError(f"{path} has {len(lines)} lines; line {line} does not exist")
+    width = len(lines[line - 1].rstrip("\r\n"))
+    if not 1 <= column <= width + 1:
+        raise ConfigError(f"line {line} of {path} has {width} characters; column {column} does not exist")
+    return sum(map(len, lines[: line - 1])) + column - 1
