@@ -1,0 +1,297 @@
+"""Read-only access to one git repository: where HEAD is, and what its commits hold."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from code2lora_lsp.cancellation import Cancellation
+from code2lora_lsp.errors import GitReadFailed, NotARepository
+from code2lora_lsp.history import walk
+from code2lora_lsp.history.diff import CommitDiff, PathRules
+from code2lora_lsp.history.discovery import (
+    HeadKind,
+    Location,
+    RepositoryShape,
+    locate,
+    locate_git_dir,
+)
+from code2lora_lsp.history.git_process import EMPTY_TREES, GitCommand, object_id_length
+from code2lora_lsp.history.head import Head, HeadUnclear, read_head
+from code2lora_lsp.history.kept_commits import KeptCommits
+from code2lora_lsp.recipe import Recipe
+
+_SYMLINK_MODE = "120000"
+
+
+@dataclass(frozen=True)
+class SnapshotFile:
+    """One file of a commit's tree; ``path`` has forward slashes."""
+
+    path: str
+    blob_id: str
+    size_bytes: int
+
+
+class Repository:
+    """One work tree, read by one thread at a time (``head`` by any).
+
+    Nothing here ever writes to the repository. ``exclude`` holds the user's gitignore patterns;
+    they change which text is read, so states are keyed by them too.
+    """
+
+    def __init__(self, location: Location, exclude: Sequence[str] = ()) -> None:
+        self.root = location.root
+        self.git_dir = location.git_dir
+        self.common_dir = location.common_dir
+        self.exclude = tuple(exclude)
+        self._location = location
+        self._git = GitCommand(location.git_dir, location.common_dir)
+        self._kept = KeptCommits(self._git)
+
+    @classmethod
+    def discover(cls, folder: Path, exclude: Sequence[str] = ()) -> "Repository":
+        """The repository whose work tree holds ``folder``.
+
+        Raises:
+            NotARepository: there is none, it is bare or broken, or git is not installed.
+        """
+        return cls._checked(locate(folder), exclude)
+
+    @classmethod
+    def at_git_dir(cls, git_dir: Path) -> "Repository":
+        """A bare repository, for tools that read and do not follow."""
+        return cls._checked(locate_git_dir(git_dir), ())
+
+    @property
+    def shape(self) -> RepositoryShape:
+        """The shape now: commands such as ``git fetch --unshallow`` change it."""
+        head, where = self.head(), self._location
+        attached: HeadKind = "branch" if head.branch is not None else "detached"
+        return RepositoryShape(
+            is_shallow=where.is_shallow,
+            is_linked_worktree=where.is_linked_worktree,
+            is_submodule=where.is_submodule,
+            is_bare=where.is_bare,
+            head="unborn" if head.commit_id is None else attached,
+            branch=head.branch,
+        )
+
+    def head(self) -> Head:
+        """Where HEAD is now: a few file reads, git itself only where the files do not say.
+
+        Raises:
+            GitReadFailed: HEAD cannot be read at all.
+        """
+        try:
+            return read_head(self.git_dir, self.common_dir)
+        except HeadUnclear:
+            return self._head_from_git()
+
+    def first_parent_ids(self, tip: str, limit: int | None = None) -> list[str]:
+        """``tip`` and its first parents, newest first."""
+        return list(islice(self._first_parents(tip), limit))
+
+    def first_parent_count(self, tip: str) -> int:
+        return int(self._git.text("rev-list", "--first-parent", "--count", tip, "--"))
+
+    def nearest_ancestor(self, tip: str, candidates: Collection[str]) -> str | None:
+        """The first of ``candidates`` on the way from ``tip`` (included) along first parents."""
+        wanted = frozenset(candidates)
+        walked = self._first_parents(tip) if wanted else iter(())
+        return next((commit_id for commit_id in walked if commit_id in wanted), None)
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        """Along all parents. A commit is its own ancestor."""
+        arguments = ("merge-base", "--is-ancestor", ancestor, descendant)
+        return self._git.run(*arguments, accepted=(0, 1))[0] == 0
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """Their best common ancestor; ``None`` for histories that never met."""
+        found = self._git.run("merge-base", one, other, accepted=(0, 1))[1]
+        return found.decode("ascii").strip() or None
+
+    def shallow_boundary(self, tip: str) -> str | None:
+        """The commit where a shallow clone cuts the first parents of ``tip``, if it does.
+
+        Its parents are absent: only its snapshot can be read, not its diff.
+        """
+        return self._boundary(self.first_parent_ids(tip)) if self._location.is_shallow else None
+
+    def oldest_diffable(self, tip: str) -> str | None:
+        """The oldest first-parent commit of ``tip`` whose diff can be read.
+
+        That is the root or, in a shallow clone, the child of the boundary; ``None`` when only
+        the boundary itself is here.
+        """
+        path = self.first_parent_ids(tip)
+        if self._boundary(path) is None:
+            return path[-1]
+        return path[-2] if len(path) > 1 else None
+
+    def source_commit_ids(
+        self,
+        tip: str,
+        recipe: Recipe,
+        limit: int | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> list[str]:
+        """First-parent commits of ``tip`` the recipe steps on, oldest first.
+
+        ``limit`` keeps the newest ones; with the ``source`` stream it also bounds the work. A
+        shallow boundary is no step of the ``source`` stream (see ``shallow_boundary``).
+        """
+        if limit == 0:
+            return []
+        if recipe.commits == "kept":
+            kept = self._kept.up_to(tip, cancellation or Cancellation())
+            return list(kept if limit is None else kept[-limit:])
+        touching = self._commits_touching_source(tip, recipe, cancellation or Cancellation())
+        return list(islice(touching, limit))[::-1]
+
+    def commit_diffs(
+        self, commit_ids: Sequence[str], recipe: Recipe, cancellation: Cancellation
+    ) -> Iterator[CommitDiff]:
+        """The diff of each commit, in the order given (oldest first), streamed.
+
+        The ``source`` stream diffs against the first parent; ``kept`` against the kept commit
+        before it, the first one against the empty tree.
+
+        Raises:
+            GitReadFailed: while iterating; diffs yielded before it are complete and right.
+        """
+        if not commit_ids:
+            return
+        requests = (
+            self._kept_requests(commit_ids, cancellation)
+            if recipe.commits == "kept"
+            else self._source_requests(commit_ids)
+        )
+        yield from walk.read_diffs(self._git, requests, self.rules(recipe), cancellation)
+
+    def snapshot(self, commit_id: str, recipe: Recipe) -> list[SnapshotFile]:
+        """Files of the commit's tree that the recipe reads: largest first, then by path bytes."""
+        rules = self.rules(recipe)
+        files = sorted(
+            (file for file in self._tree(commit_id, recipe) if rules.reads_snapshot(file.path)),
+            key=lambda file: (-file.size_bytes, file.path.encode("utf-8", "surrogateescape")),
+        )
+        return files[: recipe.snapshot_max_files]
+
+    def read_blobs(self, blob_ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Contents in the order asked for, through one process.
+
+        Raises:
+            GitReadFailed: while iterating: a blob is missing or git died.
+        """
+        return walk.read_blobs(self._git, blob_ids)
+
+    def rules(self, recipe: Recipe) -> PathRules:
+        return PathRules(recipe, self.exclude)
+
+    @classmethod
+    def _checked(cls, location: Location, exclude: Sequence[str]) -> "Repository":
+        try:
+            repository = cls(location, exclude)
+            repository._git.run("rev-parse", "--git-dir")
+        except GitReadFailed as error:
+            raise NotARepository(f"{location.root} cannot be followed: {error}") from error
+        return repository
+
+    def _head_from_git(self) -> Head:
+        status, branch = self._git.run("symbolic-ref", "--short", "-q", "HEAD", accepted=(0, 1))
+        name = branch.decode("utf-8", "surrogateescape").strip() if status == 0 else None
+        _, found = self._git.run("rev-parse", "--verify", "-q", "HEAD", accepted=(0, 1))
+        commit_id = found.decode("ascii").strip() or None
+        if commit_id is None and name is None:
+            raise GitReadFailed(
+                f"HEAD of {self.git_dir} names neither a branch nor a commit. "
+                "Check out a branch, or run `git fsck`."
+            )
+        return Head(commit_id, name)
+
+    def _first_parents(self, tip: str) -> Iterator[str]:
+        with self._git.stream("rev-list", "--first-parent", tip, "--") as stream:
+            for line in stream.stdout:
+                yield line.decode("ascii").strip()
+            stream.finish()
+
+    def _boundary(self, first_parents: Sequence[str]) -> str | None:
+        oldest = first_parents[-1]
+        return oldest if oldest in self._shallow_ids() else None
+
+    def _shallow_ids(self) -> frozenset[str]:
+        if not self._location.is_shallow:
+            return frozenset()
+        return frozenset((self.common_dir / "shallow").read_text("ascii").split())
+
+    def _commits_touching_source(
+        self, tip: str, recipe: Recipe, cancellation: Cancellation
+    ) -> Iterator[str]:
+        rules, boundaries = self.rules(recipe), self._shallow_ids()
+        commits = walk.read_changes(
+            self._git, tip, renames=False, oldest_first=False, quoted_paths=False
+        )
+        for commit in commits:
+            cancellation.check()
+            if commit.commit_id in boundaries:
+                continue
+            paths = (file.path for file in commit.files)
+            if any(rules.reads(path) and not rules.withholds(path) for path in paths):
+                yield commit.commit_id
+
+    def _source_requests(self, commit_ids: Sequence[str]) -> list[walk.DiffRequest]:
+        boundaries = self._shallow_ids()
+        requests = []
+        for commit_id, tree_id, parents in self._commits(commit_ids):
+            if commit_id in boundaries:
+                raise GitReadFailed(
+                    f"commit {commit_id} is the boundary of a shallow clone: its parent is not "
+                    "here, so it has no diff. Start from its snapshot, or run "
+                    "`git fetch --unshallow`."
+                )
+            requests.append(
+                walk.DiffRequest.between(parents[0], commit_id)
+                if parents
+                else walk.DiffRequest.from_empty(commit_id, tree_id, self._empty_tree())
+            )
+        return requests
+
+    def _kept_requests(
+        self, commit_ids: Sequence[str], cancellation: Cancellation
+    ) -> list[walk.DiffRequest]:
+        before = self._kept.predecessors(list(commit_ids), cancellation)
+        first = {commit_id: tree_id for commit_id, tree_id, _ in self._commits(commit_ids[:1])}
+        return [
+            walk.DiffRequest.from_empty(commit_id, first[commit_id], self._empty_tree())
+            if previous is None
+            else walk.DiffRequest.between(previous, commit_id)
+            for commit_id, previous in zip(commit_ids, before, strict=True)
+        ]
+
+    def _commits(self, commit_ids: Sequence[str]) -> list[tuple[str, str, list[str]]]:
+        """Id, tree and parents of each commit, in the order given."""
+        stdin = "".join(commit_id + "\n" for commit_id in commit_ids).encode()
+        arguments = ("log", "--no-walk=unsorted", "--format=%H %T %P", "--stdin")
+        answer = self._git.run(*arguments, stdin=stdin)[1].decode("ascii")
+        commits = [(words[0], words[1], words[2:]) for words in map(str.split, answer.splitlines())]
+        if [commit_id for commit_id, _, _ in commits] != list(commit_ids):
+            raise GitReadFailed(
+                f"git knows {len(commits)} of {len(commit_ids)} commits asked for in "
+                f"{self.git_dir}. Ask for full, distinct commit ids."
+            )
+        return commits
+
+    def _empty_tree(self) -> str:
+        return EMPTY_TREES[object_id_length(self.common_dir)]
+
+    def _tree(self, commit_id: str, recipe: Recipe) -> Iterator[SnapshotFile]:
+        """Blobs of the recipe's size. The published code also read symbolic links."""
+        output = self._git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit_id)[1]
+        for entry in output.split(b"\0")[:-1]:
+            facts, _, path = entry.partition(b"\t")
+            mode, kind, blob_id, size = facts.decode("ascii").split()
+            if kind != "blob" or (mode == _SYMLINK_MODE and recipe.commits != "kept"):
+                continue
+            if 0 < int(size) <= recipe.snapshot_max_file_bytes:
+                yield SnapshotFile(path.decode("utf-8", "surrogateescape"), blob_id, int(size))
