@@ -1,0 +1,265 @@
+"""The frozen decoder with its KV cache: Qwen2 family, the same numbers as transformers.
+
+Legend: B batch, T new tokens, S tokens attended to, L layers, D width, H heads, K key-value
+heads, G = H / K heads sharing one key-value head, d head_dim, F inner width, V vocabulary.
+One layer computes, with RMSNorm n(·):
+
+    x ← x + W_o · attention(RoPE(W_q n(x) + b_q), RoPE(W_k n(x) + b_k), W_v n(x) + b_v)
+    x ← x + W_down (silu(W_gate n(x)) ⊙ W_up n(x))
+
+float32 on the CPU. bfloat16 on CUDA exists as a path and is unmeasured.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor
+
+from code2lora_lsp.errors import ModelMismatch, ShapeMismatch
+from code2lora_lsp.neural.decoder_config import DecoderConfig
+from code2lora_lsp.neural.decoder_weights import (
+    HALF_MERGED,
+    DecoderWeights,
+    LayerWeights,
+    check_fits,
+    fuse,
+    merge_into,
+    projection_views,
+)
+from code2lora_lsp.neural.lora import LoraAdapter
+
+
+class KvCache:
+    """Preallocated keys and values, each [L, K, capacity, d]; see ``backbone.Cache``."""
+
+    def __init__(
+        self, config: DecoderConfig, capacity: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        shape = (config.n_layers, config.n_kv_heads, capacity, config.head_dim)
+        self.keys = torch.zeros(shape, device=device, dtype=dtype)
+        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.capacity = capacity
+        self.tokens: list[int] = []
+        self.adapter_id: str | None = None
+
+    def crop(self, length: int) -> None:
+        if not 0 <= length <= len(self.tokens):
+            raise ShapeMismatch(f"cannot keep {length} of {len(self.tokens)} cached tokens")
+        del self.tokens[length:]
+
+    def rebind(self, adapter_id: str | None) -> None:
+        self.tokens.clear()
+        self.adapter_id = adapter_id
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write T new entries behind the tokens held; all of this layer, [1, K, S, d] each.
+
+        ``tokens`` grows only after the last layer, so a failure in between leaves no trace.
+        """
+        start, end = len(self.tokens), len(self.tokens) + keys.shape[2]
+        self.keys[layer, :, start:end] = keys[0]
+        self.values[layer, :, start:end] = values[0]
+        return self.keys[None, layer, :, :end], self.values[None, layer, :, :end]
+
+
+class _Span(NamedTuple):
+    """What every layer of one pass needs to know about its T tokens.
+
+    ``cos`` and ``sin`` are [T, 1, d / 2]; ``mask`` is [B or 1, 1, G·T, S] bool, or ``None`` when
+    all may be seen.
+    """
+
+    cos: Tensor
+    sin: Tensor
+    mask: Tensor | None
+    cache: KvCache | None
+
+
+class Decoder:
+    """A frozen Qwen2-family decoder; satisfies ``backbone.Backbone``.
+
+    Threads: ``prefill``, ``decode_one`` and ``merged`` belong to the engine's thread.
+    ``hidden_states`` only reads the pristine weights and may run on any thread.
+    """
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        weights: Mapping[str, Tensor],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Fuse ``weights`` (Hugging Face names); unfused tensors may share their memory.
+
+        Raises:
+            ModelMismatch: a tensor is absent, has the wrong shape or holds non-finite numbers.
+        """
+        self.config = config
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.vocabulary_size = config.vocabulary_size
+        self.max_positions = config.max_positions
+        self.pristine = fuse(config, weights, self.device, dtype)
+        self._pristine_views = projection_views(config, self.pristine)
+        self._second: DecoderWeights | None = None
+        self._cos, self._sin = config.rotations(self.device)
+        if not all(bool(torch.isfinite(tensor.sum())) for tensor in self.pristine.tensors()):
+            raise ModelMismatch("the backbone's weights hold non-finite numbers")
+
+    @property
+    def memory_bytes(self) -> int:
+        second = self._second.tensors() if self._second else []
+        tensors = {id(t): t for t in (*self.pristine.tensors(), *second)}
+        return sum(t.numel() * t.element_size() for t in tensors.values())
+
+    def new_cache(self, capacity: int) -> KvCache:
+        if not 0 < capacity <= self.max_positions:
+            raise ShapeMismatch(
+                f"a cache of {capacity} tokens; positions end at {self.max_positions}"
+            )
+        return KvCache(self.config, capacity, self.device, self.dtype)
+
+    def check_fits(self, adapter: LoraAdapter) -> None:
+        check_fits(self._pristine_views, adapter)
+
+    @torch.inference_mode()
+    def merged(self, adapter: LoraAdapter | None) -> DecoderWeights:
+        """Weights with ``adapter`` merged, rebuilt from the pristine ones into the second buffer.
+
+        Raises:
+            AdapterRejected: it does not fit; the buffer is as it was.
+        """
+        if adapter is None:
+            return self.pristine
+        self.check_fits(adapter)
+        if self._second is None:
+            self._second = self.pristine.second_buffer()
+        if self._second.adapter_id == adapter.adapter_id:
+            return self._second
+        self._second.adapter_id = HALF_MERGED
+        for projection, target in projection_views(self.config, self._second).items():
+            pair = adapter.pairs.get(projection)
+            merge_into(target, self._pristine_views[projection], pair, adapter.scale)
+        self._second.adapter_id = adapter.adapter_id
+        return self._second
+
+    @torch.inference_mode()
+    def prefill(
+        self, token_ids: Sequence[int], cache: KvCache, weights: DecoderWeights | None = None
+    ) -> Tensor:
+        """Append ``token_ids`` to the cache in one pass; logits after the last, [V] float32.
+
+        Raises:
+            ShapeMismatch: no tokens, or more than the cache has room for.
+        """
+        weights = weights or self.pristine
+        start, end = len(cache.tokens), len(cache.tokens) + len(token_ids)
+        if start == end or end > cache.capacity:
+            raise ShapeMismatch(f"tokens {start} to {end} of a cache for {cache.capacity}")
+        if cache.adapter_id != weights.adapter_id:
+            raise AssertionError(
+                f"a cache of adapter {cache.adapter_id} met weights of {weights.adapter_id}"
+            )
+        ids = torch.tensor([list(token_ids)], device=self.device)  # [1, T]
+        mask = None if len(token_ids) == 1 else self._causal_mask(start, end)
+        hidden = self._run_layers(ids, start, mask, weights, cache)  # [1, T, D]
+        cache.tokens.extend(token_ids)
+        return F.linear(self._norm(hidden[0, -1], weights.final_norm), weights.head).float()
+
+    def decode_one(
+        self, token_id: int, cache: KvCache, weights: DecoderWeights | None = None
+    ) -> Tensor:
+        return self.prefill((token_id,), cache, weights)
+
+    @torch.no_grad()
+    def hidden_states(self, token_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """What the backbone makes of whole texts, without adapter and without cache.
+
+        Positions count from the left edge, padding included, as transformers does by default;
+        pad on the right. Rows at masked positions are finite and mean nothing.
+
+        Args:
+            token_ids: [B, T] int64.
+            attention_mask: [B, T], 1 for text and 0 for padding.
+
+        Returns:
+            Final-norm hidden states, [B, T, D], dtype and device of the decoder.
+
+        Raises:
+            ShapeMismatch: not two equal [B, T] shapes, or T exceeds ``max_positions``.
+        """
+        if token_ids.ndim != 2 or token_ids.shape != attention_mask.shape:
+            raise ShapeMismatch(
+                f"ids {list(token_ids.shape)} and mask {list(attention_mask.shape)}: want [B, T]"
+            )
+        length = token_ids.shape[1]
+        if not 0 < length <= self.max_positions:
+            raise ShapeMismatch(f"{length} tokens; positions end at {self.max_positions}")
+        mask = self._causal_mask(0, length)  # [1, 1, T, T]
+        readable = attention_mask.to(self.device).bool()
+        if not bool(readable.all()):
+            itself = torch.eye(length, dtype=torch.bool, device=self.device)
+            mask = mask & (readable[:, None, None, :] | itself)  # [B, 1, T, T]
+        hidden = self._run_layers(token_ids.to(self.device), 0, mask, self.pristine, None)
+        return self._norm(hidden, self.pristine.final_norm)
+
+    def _causal_mask(self, start: int, end: int) -> Tensor:
+        """[1, 1, T, S] bool: token start + i sees tokens 0 … start + i."""
+        everyone = torch.arange(end, device=self.device)
+        return (everyone[None, :] <= everyone[start:, None])[None, None]
+
+    def _run_layers(
+        self,
+        ids: Tensor,
+        start: int,
+        mask: Tensor | None,
+        weights: DecoderWeights,
+        cache: KvCache | None,
+    ) -> Tensor:
+        """[B, T] ids at positions ``start`` on → [B, T, D], before the final norm."""
+        end = start + ids.shape[1]
+        if mask is not None:  # the G heads of one key-value head lie one below the other
+            mask = mask.repeat(1, 1, self.config.n_heads // self.config.n_kv_heads, 1)
+        span = _Span(self._cos[start:end, None], self._sin[start:end, None], mask, cache)
+        hidden = F.embedding(ids, weights.embedding)
+        for index, layer in enumerate(weights.layers):
+            normed = self._norm(hidden, layer.attention_norm)
+            hidden = hidden + self._attend(index, layer, normed, span)
+            normed = self._norm(hidden, layer.mlp_norm)
+            gate, up = F.linear(normed, layer.gate_up).chunk(2, dim=-1)
+            hidden = hidden + F.linear(F.silu(gate) * up, layer.down)
+        return hidden
+
+    def _attend(self, index: int, layer: LayerWeights, normed: Tensor, span: _Span) -> Tensor:
+        """Grouped-query attention, [B, T, D] → [B, T, D]."""
+        config = self.config
+        batch, length, _ = normed.shape
+        n_rotated = config.n_heads + config.n_kv_heads
+        qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(batch, length, -1, config.head_dim)
+        rotated = _rotate(qkv[:, :, :n_rotated], span.cos, span.sin)  # [B, T, H + K, d]
+        keys = rotated[:, :, config.n_heads :].transpose(1, 2)  # [B, K, T, d]
+        values = qkv[:, :, n_rotated:].transpose(1, 2)  # [B, K, T, d]
+        if span.cache is not None:
+            keys, values = span.cache.extend(index, keys, values)  # [1, K, S, d]
+        grouped = (batch, length, config.n_kv_heads, -1, config.head_dim)
+        query = rotated[:, :, : config.n_heads].view(grouped).permute(0, 2, 3, 1, 4)
+        query = query.reshape(batch, config.n_kv_heads, -1, config.head_dim)  # [B, K, G·T, d]
+        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=span.mask)
+        mixed = mixed.view(batch, config.n_kv_heads, -1, length, config.head_dim)
+        mixed = mixed.permute(0, 3, 1, 2, 4).reshape(batch, length, -1)  # [B, T, H·d]
+        return F.linear(mixed, layer.out)
+
+    def _norm(self, hidden: Tensor, weight: Tensor) -> Tensor:
+        """RMSNorm, in float32 inside whatever the dtype."""
+        wide = hidden.float()
+        scaled = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.config.rms_norm_eps)
+        return weight * scaled.to(hidden.dtype)
+
+
+def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of [B, T, n, d]; the two halves of d are the pair's coordinates."""
+    first, second = heads.chunk(2, dim=-1)
+    cos, sin = cos.to(heads.dtype), sin.to(heads.dtype)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

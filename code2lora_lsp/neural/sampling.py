@@ -1,0 +1,49 @@
+"""Logits → token. Greedy: the same question always has the same answer."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from code2lora_lsp.errors import ShapeMismatch
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A chosen token and its log-probability (nats) among the tokens that were allowed."""
+
+    token_id: int
+    log_probability: float
+
+
+class GreedySampler:
+    """Takes the likeliest token that is not banned.
+
+    Args:
+        vocabulary_size: V of the logits.
+        banned: ids never taken; they count as impossible, so the others' mass is rescaled.
+    """
+
+    def __init__(self, vocabulary_size: int, banned: Iterable[int] = ()) -> None:
+        ids = sorted(token for token in set(banned) if 0 <= token < vocabulary_size)
+        self._vocabulary_size = vocabulary_size
+        self._banned = torch.tensor(ids, dtype=torch.long)
+
+    def pick(self, logits: Tensor) -> Sampled:
+        """The likeliest allowed token of [V] float32 logits. The argument is unchanged.
+
+        Raises:
+            ShapeMismatch: the logits are not [V].
+            ValueError: they hold NaN, so there is no likeliest.
+        """
+        if tuple(logits.shape) != (self._vocabulary_size,):
+            raise ShapeMismatch(f"logits {list(logits.shape)}, want [{self._vocabulary_size}]")
+        allowed = logits
+        if self._banned.numel():
+            allowed = logits.index_fill(0, self._banned.to(logits.device), float("-inf"))
+        best, token = allowed.max(dim=0)
+        log_probability = float(best - torch.logsumexp(allowed, dim=0))
+        if log_probability != log_probability:  # noqa: PLR0124 - NaN is the only such number
+            raise ValueError("the logits hold NaN")
+        return Sampled(int(token), log_probability)
