@@ -1,0 +1,64 @@
+"""The one reference through which a repository's adapters are published."""
+
+import threading
+from collections.abc import Callable
+
+from code2lora_lsp.neural.lora import LoraAdapter
+
+HISTORY_LENGTH = 8
+"""Adapters kept for rolling back, the current one included."""
+
+
+class AdapterSlot:
+    """Holds the current adapter of one repository and a few before it.
+
+    The tracker writes; anyone reads. Readers see one whole adapter or the other: publishing is
+    one assignment of one immutable value.
+    """
+
+    def __init__(self) -> None:
+        self._history: tuple[LoraAdapter, ...] = ()
+        self._writing = threading.Lock()
+        self._listeners: tuple[Callable[[], None], ...] = ()
+
+    @property
+    def current(self) -> LoraAdapter | None:
+        """The adapter in force; ``None`` before the first was published."""
+        history = self._history
+        return history[-1] if history else None
+
+    @property
+    def previous(self) -> tuple[LoraAdapter, ...]:
+        """What ``roll_back`` would go back to, newest last."""
+        return self._history[:-1]
+
+    def publish(self, adapter: LoraAdapter) -> None:
+        """Make ``adapter`` current. Listeners are told on this thread."""
+        with self._writing:
+            self._history = (*self._history, adapter)[-HISTORY_LENGTH:]
+        self._tell()
+
+    def roll_back(self) -> LoraAdapter | None:
+        """Drop the current adapter and go back to the one before it; ``None`` if there is none."""
+        with self._writing:
+            if len(self._history) < 2:
+                return None
+            self._history = self._history[:-1]
+            current = self._history[-1]
+        self._tell()
+        return current
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after every change; it must only hand over. Twice is once."""
+        with self._writing:
+            if listener not in self._listeners:
+                self._listeners = (*self._listeners, listener)
+
+    def forget(self, listener: Callable[[], None]) -> None:
+        """Undo ``listen``."""
+        with self._writing:
+            self._listeners = tuple(kept for kept in self._listeners if kept != listener)
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
