@@ -213,7 +213,7 @@ def _adapt(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from code2lora_lsp.neural.code2lora.checkpoint import import_published
+    from code2lora_lsp.neural.code2lora.published import import_published
 
     import_published(arguments.checkpoint, arguments.folder)
     print(f"imported {arguments.checkpoint.name} into {arguments.folder}")
