@@ -195,15 +195,15 @@ def read_manifest(folder: Path) -> CheckpointManifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         seen = content.pop("format", None)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise ModelMismatch(f"{path} is not a JSON object: {error}") from error
     if seen != FORMAT:
         raise ModelMismatch(f"{path}: format {seen!r} is not {FORMAT!r}; update code2lora-lsp")
     try:
         manifest = _manifest_from(content)
+        check_manifest(manifest, where=str(path))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelMismatch(f"{path} is damaged: {error}; copy the checkpoint again") from error
-    check_manifest(manifest, where=str(path))
     return manifest
 
 
