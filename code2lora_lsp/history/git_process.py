@@ -32,6 +32,7 @@ _PINNED_CONFIG = (
     "diff.indentHeuristic=true",
     "diff.suppressBlankEmpty=false",
     f"diff.orderFile={os.devnull}",
+    "log.diffMerges=separate",
     "log.showRoot=true",
     "log.showSignature=false",
 )
