@@ -206,7 +206,9 @@ def _adapt(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print(json.dumps({**asdict(status), "state": status.state.value, "rank": adapter.rank}))
     else:
-        print(f"adapter {adapter.adapter_id} @ {(adapter.commit_id or '')[:12]} (rank {adapter.rank})")
+        print(
+            f"adapter {adapter.adapter_id} @ {(adapter.commit_id or '')[:12]} (rank {adapter.rank})"
+        )
         if arguments.out:
             print(f"written to {arguments.out}")
     return EXIT_OK
@@ -218,4 +220,3 @@ def _import(arguments: argparse.Namespace) -> int:
     import_published(arguments.checkpoint, arguments.folder)
     print(f"imported {arguments.checkpoint.name} into {arguments.folder}")
     return EXIT_OK
-

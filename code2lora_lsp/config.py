@@ -165,7 +165,7 @@ def _check_ranges(settings: Settings) -> None:
     ]
     for name, value, low, high in rules:
         if not low <= value <= high:
-            raise ConfigError(f"setting {name}: {value!r} is outside {low}–{high}")
+            raise ConfigError(f"setting {name}: {value!r} is outside {low} to {high}")
 
 
 def _camel(name: str) -> str:

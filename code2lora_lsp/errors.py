@@ -5,7 +5,7 @@ Code2LoraError
 ├── SetupError               the user can fix it; shown once, with the remedy
 │   ├── ConfigError          a setting has a value we cannot use
 │   ├── ModelMissing         no backbone or checkpoint at the given place
-│   ├── ModelMismatch        it is there, but does not fit (format, hash, shapes, recipe, FIM tokens)
+│   ├── ModelMismatch        it is there, but does not fit (format, hash, shapes, recipe)
 │   ├── DeviceUnavailable    the requested device is not on this machine
 │   └── NotARepository       the folder is not inside a git work tree
 ├── FollowError              one commit could not be followed; the last good adapter stays

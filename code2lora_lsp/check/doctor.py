@@ -110,7 +110,7 @@ def _checkpoint(settings: Settings) -> Finding:
     if folder is None:
         hint = "set model.checkpoint, or use an embedded backbone"
         return Finding("checkpoint", Verdict.WARN, "none: completions carry no adapter", hint)
-    return Finding("checkpoint", Verdict.OK, describe_checkpoint(folder))
+    return Finding("checkpoint", Verdict.OK, describe_checkpoint(settings, folder))
 
 
 def _repository(folder: Path) -> Finding:
@@ -170,11 +170,15 @@ def _adapter(settings: Settings, folder: Path) -> Finding:
 
     progress = stored_progress(settings, folder)
     if progress is None:
-        return Finding("adapter", Verdict.SKIP, "nothing to follow without a checkpoint and a commit")
+        return Finding(
+            "adapter", Verdict.SKIP, "nothing to follow without a checkpoint and a commit"
+        )
     done, total, commit_id = progress
     if commit_id is None:
         hint = "it is made when the server starts; `code2lora-lsp adapt` makes it now"
-        return Finding("adapter", Verdict.WARN, f"no state stored yet, {total} commits to fold", hint)
+        return Finding(
+            "adapter", Verdict.WARN, f"no state stored yet, {total} commits to fold", hint
+        )
     behind = f"{total - done} of {total} commits behind HEAD" if done < total else "up to date"
     return Finding("adapter", Verdict.OK, f"state @ {commit_id[:12]}, {behind}")
 

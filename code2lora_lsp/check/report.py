@@ -73,6 +73,4 @@ def redact_home(text: str) -> str:
 
 def as_lines(findings: Sequence[Finding]) -> list[tuple[Verdict, str, str, str]]:
     """(verdict, check id, detail, hint) per finding, ready to be printed."""
-    return [
-        (f.verdict, f.check_id, redact_home(f.detail), redact_home(f.hint)) for f in findings
-    ]
+    return [(f.verdict, f.check_id, redact_home(f.detail), redact_home(f.hint)) for f in findings]

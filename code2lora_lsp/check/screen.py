@@ -8,7 +8,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from code2lora_lsp.check.report import Finding, Verdict, exit_code, redact_home
-from code2lora_lsp.runtime.api import Event, Incident, Listener, ProgressBegan, ProgressEnded, ProgressMoved
+from code2lora_lsp.runtime.api import (
+    Event,
+    Incident,
+    Listener,
+    ProgressBegan,
+    ProgressEnded,
+    ProgressMoved,
+)
 
 _MARKS = {
     Verdict.OK: ("✓", "green"),
@@ -44,14 +51,18 @@ def progress_bars() -> Iterator[Listener]:
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[message]}"),
         TimeElapsedColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         tasks: dict[str, TaskID] = {}
 
         def listen(event: Event) -> None:
             if isinstance(event, ProgressBegan):
                 tasks[event.token] = bar.add_task(event.title, total=100, message="")
             elif isinstance(event, ProgressMoved):
-                bar.update(tasks[event.token], completed=event.percentage or 0, message=event.message)
+                bar.update(
+                    tasks[event.token], completed=event.percentage or 0, message=event.message
+                )
             elif isinstance(event, ProgressEnded):
                 bar.remove_task(tasks.pop(event.token))
             elif isinstance(event, Incident):

@@ -85,6 +85,37 @@ def _anchor_index(stepped_ids: Sequence[str], interval: int | None) -> int:
     return min(window, key=lambda index: stepped_ids[index])
 
 
+def plan_from(repository: Repository, recipe: Recipe, head: str) -> FoldPlan | None:
+    """Read the stepped commits below ``head`` and choose the anchor.
+
+    In a shallow clone without a single readable diff, the boundary's tree is the whole fold.
+
+    Raises:
+        GitReadFailed: git did not answer.
+    """
+    interval = recipe.anchor_interval
+    limit = None if interval is None else 2 * interval + 1
+    plan = plan_fold(repository.source_commit_ids(head, recipe, limit=limit), recipe)
+    if plan is None:
+        boundary = repository.shallow_boundary(head)
+        return None if boundary is None else FoldPlan(boundary, ())
+    return plan
+
+
+def count_stored(
+    repository: Repository, recipe: Recipe, store: StateStore
+) -> tuple[int, int, str | None] | None:
+    """(steps done, steps in all, newest stored commit) of HEAD's fold; ``None`` if there is none."""
+    head = repository.head().commit_id
+    plan = plan_from(repository, recipe, head) if head else None
+    if plan is None:
+        return None
+    for done in range(len(plan.steps), 0, -1):
+        if store.has("state", _state_key(plan.steps[done - 1], plan)):
+            return done, len(plan.steps), plan.steps[done - 1]
+    return 0, len(plan.steps), None
+
+
 class CommitFold:
     """Folds one repository's history; owned by its tracker's thread."""
 
@@ -108,11 +139,7 @@ class CommitFold:
         Raises:
             GitReadFailed: git did not answer.
         """
-        interval = self._recipe.anchor_interval
-        limit = None if interval is None else 2 * interval + 1
-        return plan_fold(
-            self._repository.source_commit_ids(head, self._recipe, limit=limit), self._recipe
-        )
+        return plan_from(self._repository, self._recipe, head)
 
     def run(
         self,
@@ -189,13 +216,13 @@ class SnapshotFold:
         self._embedder = embedder
 
     def plan(self, head: str) -> FoldPlan | None:
-        """The newest commit that changes what a snapshot reads; no steps.
+        """The newest stepped commit; no steps.
 
         Raises:
             GitReadFailed: git did not answer.
         """
-        newest = self._repository.source_commit_ids(head, self._recipe, limit=1)
-        return FoldPlan(newest[-1], ()) if newest else None
+        plan = plan_from(self._repository, self._recipe, head)
+        return plan and FoldPlan((plan.anchor, *plan.steps)[-1], ())
 
     def run(
         self,

@@ -140,5 +140,7 @@ def _offset(path: Path, text: str, line: int, column: int) -> int:
         raise ConfigError(f"{path} has {len(lines)} lines; line {line} does not exist")
     width = len(lines[line - 1].rstrip("\r\n"))
     if not 1 <= column <= width + 1:
-        raise ConfigError(f"line {line} of {path} has {width} characters; column {column} does not exist")
+        raise ConfigError(
+            f"line {line} of {path} has {width} characters; column {column} does not exist"
+        )
     return sum(map(len, lines[: line - 1])) + column - 1

@@ -4,26 +4,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
-
-from torch import Tensor
 
 from code2lora_lsp.cancellation import Cancellation, Cancelled
 from code2lora_lsp.config import FollowSettings
 from code2lora_lsp.errors import Code2LoraError, FollowError
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.history.watcher import HeadMoved, HeadWatcher
-from code2lora_lsp.neural.encoder import TextEncoder
-from code2lora_lsp.neural.lora import LoraAdapter, delta_cosine
-from code2lora_lsp.recipe import Recipe
+from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraStatic
+from code2lora_lsp.neural.lora import delta_cosine
 from code2lora_lsp.runtime.adapter_slot import AdapterSlot
 from code2lora_lsp.runtime.api import FollowState, RepositoryStatus
 from code2lora_lsp.runtime.embedder import HistoryEmbedder
-from code2lora_lsp.runtime.fold import CommitFold, FoldPlan, FoldPoint, SnapshotFold, Stepper
+from code2lora_lsp.runtime.fold import CommitFold, FoldPlan, FoldPoint, SnapshotFold
+from code2lora_lsp.runtime.models import FollowModels
 from code2lora_lsp.runtime.progress import Progress
-from code2lora_lsp.runtime.state_store import StateStore
 
 log = logging.getLogger(__name__)
 
@@ -32,32 +28,6 @@ PUBLISH_EVERY_S = 2.0
 
 SHOW_PROGRESS_STEPS = 4
 """Shorter folds are over before a progress bar could be read."""
-
-
-class Hypernetwork(Stepper, Protocol):
-    """What a checkpoint becomes: steps and, from a state, an adapter."""
-
-    def adapter(self, hidden_state: Tensor, commit_id: str) -> LoraAdapter:
-        """The adapter of a state. Raises AdapterRejected."""
-
-
-@dataclass(frozen=True)
-class FollowModels:
-    """Everything loaded once and shared by all trackers; all of it immutable.
-
-    Attributes:
-        is_static: ``hypernetwork`` maps snapshots, not hidden states.
-        checkpoint_id: hash of the weights; the first part of every state's key.
-        engine_is_busy: true while a completion is being decoded; the fold steps aside.
-    """
-
-    hypernetwork: Hypernetwork
-    is_static: bool
-    encoder: TextEncoder
-    recipe: Recipe
-    checkpoint_id: str
-    state_root: Path
-    engine_is_busy: Callable[[], bool] = lambda: False
 
 
 class Tracker:
@@ -144,7 +114,7 @@ class Tracker:
 
     def _open(self) -> bool:
         try:
-            self._repository = Repository.discover(self.root)
+            self._repository = Repository.discover(self.root, self._settings.exclude)
             self._watcher = HeadWatcher(
                 self._repository, self._on_head_moved, poll_s=self._settings.poll_s
             )
@@ -192,9 +162,9 @@ class Tracker:
         self._run_fold(fold, plan, models, cancellation)
 
     def _fold(self, repository: Repository, models: FollowModels) -> CommitFold | SnapshotFold:
-        store = StateStore(models.state_root, models.checkpoint_id, models.recipe.recipe_id)
+        store = models.store(self._settings.exclude)
         embedder = HistoryEmbedder(repository, models.recipe, models.encoder, store)
-        if models.is_static:
+        if isinstance(models.hypernetwork, Code2LoraStatic):
             return SnapshotFold(repository, models.recipe, embedder)
         return CommitFold(repository, models.recipe, models.hypernetwork, embedder, store)
 

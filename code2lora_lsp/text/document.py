@@ -22,7 +22,7 @@ class DocumentSnapshot:
     def line_bounds(self, offset: int) -> tuple[int, int]:
         """Offsets (code points) of the start and end of the line holding ``offset``.
 
-        The end is before the line break, whichever of ``\\n``, ``\\r\\n`` or ``\\r`` it is.
+        The end is before the line break, be it LF, CRLF or CR.
         """
         start = max(self.text.rfind("\n", 0, offset), self.text.rfind("\r", 0, offset)) + 1
         ends = [at for at in (self.text.find(c, offset) for c in "\r\n") if at >= 0]

@@ -1,0 +1,305 @@
+"""Which weights, from where, on which device: settings → loaded, checked, immutable models."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+import torch
+
+from code2lora_lsp.config import Settings, models_root
+from code2lora_lsp.errors import DeviceUnavailable, ModelMismatch, ModelMissing
+from code2lora_lsp.history.repository import Repository
+from code2lora_lsp.neural.backbone import Backbone
+from code2lora_lsp.neural.code2lora.checkpoint import (
+    BACKBONE_ENCODER,
+    CheckpointManifest,
+    file_sha256,
+    load_checkpoint,
+    read_manifest,
+)
+from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraEvo, Code2LoraStatic
+from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.decoder_config import (
+    decoder_config,
+    is_own_architecture,
+    read_config_json,
+)
+from code2lora_lsp.neural.encoder import BackboneEncoder, TextEncoder, TransformersEncoder
+from code2lora_lsp.neural.weights import load_backbone_weights
+from code2lora_lsp.recipe import Recipe
+from code2lora_lsp.runtime.fold import count_stored
+from code2lora_lsp.runtime.state_store import StateStore
+from code2lora_lsp.text.tokenizer import Tokenizer
+
+EVO_SUFFIX = "-evo"
+"""The checkpoint that ships with the embedded model ``nano`` is the folder ``nano-evo``."""
+
+
+@dataclass(frozen=True)
+class DeviceChoice:
+    """Where the backbone runs, and why, in words for a log line."""
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+    @property
+    def dtype_name(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+
+@dataclass(frozen=True)
+class FollowModels:
+    """Everything loaded once and shared by all trackers; all of it immutable.
+
+    Attributes:
+        state_key: names checkpoint and encoder; the first part of every stored state's key.
+        engine_is_busy: true while a completion is being decoded; a fold steps aside.
+    """
+
+    hypernetwork: Code2LoraEvo | Code2LoraStatic
+    encoder: TextEncoder
+    recipe: Recipe
+    state_key: str
+    state_root: Path
+    engine_is_busy: Callable[[], bool] = lambda: False
+
+    def store(self, exclude: tuple[str, ...]) -> StateStore:
+        """The states of this checkpoint; excluding paths changes the text, hence the key."""
+        return StateStore(self.state_root, self.state_key, _recipe_key(self.recipe, exclude))
+
+
+def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> DeviceChoice:
+    """The device a setting means on this machine.
+
+    float32 on the CPU: bfloat16 matrix products are about 80 times slower on AVX2.
+
+    Raises:
+        DeviceUnavailable: ``cuda`` was asked for and is not there.
+    """
+    has_cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not has_cuda:
+        raise DeviceUnavailable(
+            "model.device is 'cuda', but torch sees no CUDA device; install a CUDA build of torch "
+            "or set model.device to 'cpu'"
+        )
+    if has_cuda and wanted != "cpu":
+        name = torch.cuda.get_device_name()
+        return DeviceChoice(torch.device("cuda"), torch.bfloat16, f"{name} is present")
+    reason = "as set" if wanted == "cpu" else "no CUDA device is present"
+    return DeviceChoice(torch.device("cpu"), torch.float32, reason)
+
+
+def backbone_folder(settings: Settings) -> Path:
+    """Folder of the backbone a setting names.
+
+    Raises:
+        ModelMissing: it is neither an embedded model nor a folder.
+    """
+    name = settings.model.backbone
+    embedded = models_root() / name
+    if "/" not in name and (embedded / "config.json").is_file():
+        return embedded
+    folder = Path(name).expanduser()
+    if not (folder / "config.json").is_file():
+        known = sorted(p.parent.name for p in models_root().glob("*/config.json"))
+        raise ModelMissing(
+            f"model.backbone {name!r} is neither a model folder nor one of: "
+            f"{', '.join(known) or 'none embedded here'}"
+        )
+    return folder
+
+
+def checkpoint_folder(settings: Settings) -> Path | None:
+    """Folder of the Code2LoRA checkpoint; ``None`` when adapters are off or none ships."""
+    name = settings.model.checkpoint
+    if name == "off" or not settings.follow.enabled:
+        return None
+    if name != "auto":
+        return Path(name).expanduser()
+    backbone = backbone_folder(settings)
+    beside = backbone.with_name(backbone.name + EVO_SUFFIX)
+    return beside if (beside / "manifest.json").is_file() else None
+
+
+def state_root(settings: Settings) -> Path:
+    """Where states are kept."""
+    given = settings.follow.state_dir
+    if given:
+        return Path(given).expanduser()
+    return platformdirs.user_cache_path("code2lora-lsp", appauthor=False) / "states"
+
+
+def verify_backbone(folder: Path) -> str:
+    """Compare an embedded model's files with its manifest's hashes; a sentence on what was seen.
+
+    Raises:
+        ModelMissing: the weights or their tokenizer are absent.
+        ModelMismatch: a file differs from its hash.
+    """
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        weights = sorted(folder.glob("*.safetensors"))
+        if not weights:
+            raise ModelMissing(f"{folder} holds no safetensors weights")
+        size = sum(path.stat().st_size for path in weights)
+        return f"{size / 2**20:.0f} MiB of weights, no manifest to verify them against"
+    hashes = dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
+    for name, wanted in hashes.items():
+        if not (folder / name).is_file():
+            raise ModelMissing(f"{folder} lacks {name}; install the package again")
+        if file_sha256(folder / name) != wanted:
+            raise ModelMismatch(f"{folder / name} differs from its hash; install the package again")
+    return f"{len(hashes)} files match their hashes"
+
+
+def backbone_fingerprint(folder: Path) -> str:
+    """12 hex digits that change with the weights: their manifest's, else of size and config."""
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        return hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{path.name}{path.stat().st_size}".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(1 << 20))
+    return digest.hexdigest()[:12]
+
+
+def load_decoder(folder: Path, choice: DeviceChoice | None = None) -> Decoder:
+    """Our decoder over a Qwen2-family folder.
+
+    Raises:
+        ModelMissing, ModelMismatch: the folder does not hold what it should.
+    """
+    choice = choice or choose_device("cpu")
+    config = decoder_config(read_config_json(folder))
+    return Decoder(config, load_backbone_weights(folder), choice.device, choice.dtype)
+
+
+def load_backbone(folder: Path, choice: DeviceChoice) -> Backbone:
+    """Our decoder where it fits, transformers (slower) for every other architecture."""
+    if is_own_architecture(read_config_json(folder)):
+        return load_decoder(folder, choice)
+    from code2lora_lsp.neural.transformers_decoder import (  # noqa: PLC0415 - slow to import
+        TransformersDecoder,
+    )
+
+    return TransformersDecoder.from_folder(folder, choice.device, choice.dtype)
+
+
+def encoder_of_backbone(decoder: Decoder, tokenizer: Tokenizer, folder: Path) -> BackboneEncoder:
+    """The backbone as its own encoder."""
+    return BackboneEncoder(
+        decoder, tokenizer, width=decoder.config.width,
+        encoder_id=backbone_fingerprint(folder), device=decoder.device,
+    )  # fmt: skip
+
+
+def load_follow_models(
+    settings: Settings, backbone: Backbone, is_busy: Callable[[], bool]
+) -> FollowModels | None:
+    """The checkpoint and its encoder; ``None`` when adapters are off or none fits by default.
+
+    Raises:
+        ModelMissing, ModelMismatch: the checkpoint or its encoder does not fit this backbone.
+    """
+    folder = checkpoint_folder(settings)
+    if folder is None:
+        return None
+    checkpoint = load_checkpoint(folder)
+    encoder = _encoder(settings, checkpoint.manifest, backbone)
+    evo = checkpoint.gru is not None
+    return FollowModels(
+        hypernetwork=Code2LoraEvo(checkpoint) if evo else Code2LoraStatic(checkpoint),
+        encoder=encoder,
+        recipe=_served_recipe(checkpoint.manifest.recipe),
+        state_key=f"{checkpoint.checkpoint_id}-{_plain(encoder.encoder_id)}",
+        state_root=state_root(settings),
+        engine_is_busy=is_busy,
+    )
+
+
+def describe_checkpoint(settings: Settings, folder: Path) -> str:
+    """One sentence on a checkpoint, after checking that it fits the backbone.
+
+    Raises:
+        ModelMissing, ModelMismatch: it does not.
+    """
+    manifest = read_manifest(folder)
+    backbone = backbone_folder(settings)
+    raw = read_config_json(backbone)
+    manifest.check_backbone(
+        n_layers=int(raw["num_hidden_layers"]), fingerprint=_fingerprint(manifest, backbone)
+    )
+    return (
+        f"{folder.name}: {manifest.kind}, rank {manifest.head.rank}, recipe {manifest.recipe_id}, "
+        f"for {manifest.backbone.name}"
+    )
+
+
+def stored_progress(settings: Settings, folder: Path) -> tuple[int, int, str | None] | None:
+    """(steps stored, steps in all, newest stored commit) of HEAD's fold, from disk alone.
+
+    ``None`` without a checkpoint or without a commit to step on.
+
+    Raises:
+        Code2LoraError: the repository or the checkpoint cannot be read.
+    """
+    checkpoint = checkpoint_folder(settings)
+    if checkpoint is None:
+        return None
+    manifest = read_manifest(checkpoint)
+    recipe = _served_recipe(manifest.recipe)
+    encoder = backbone_fingerprint(backbone_folder(settings))
+    state_key = f"{manifest.weights_sha256[:16]}-{_plain(encoder)}"
+    store = StateStore(
+        state_root(settings), state_key, _recipe_key(recipe, settings.follow.exclude)
+    )
+    return count_stored(Repository.discover(folder, settings.follow.exclude), recipe, store)
+
+
+def _served_recipe(recipe: Recipe) -> Recipe:
+    """Serving bounds every fold: the published recipe from an anchor, ours as it is."""
+    return recipe if recipe.anchor_interval is not None else recipe.anchored(64)
+
+
+def _recipe_key(recipe: Recipe, exclude: tuple[str, ...]) -> str:
+    if not exclude:
+        return recipe.recipe_id
+    digest = hashlib.sha256("\0".join(exclude).encode()).hexdigest()[:8]
+    return f"{recipe.recipe_id}-without-{digest}"
+
+
+def _encoder(settings: Settings, manifest: CheckpointManifest, backbone: Backbone) -> TextEncoder:
+    folder = backbone_folder(settings)
+    n_layers = int(read_config_json(folder)["num_hidden_layers"])
+    fingerprint = _fingerprint(manifest, folder)
+    manifest.check_backbone(n_layers=n_layers, fingerprint=fingerprint)
+    if manifest.encoder == BACKBONE_ENCODER:
+        if not isinstance(backbone, Decoder):
+            raise ModelMismatch("this checkpoint embeds with a Qwen2-family backbone only")
+        return encoder_of_backbone(backbone, Tokenizer.from_folder(folder), folder)
+    name = settings.model.encoder
+    if name == "auto":
+        raise ModelMissing(
+            f"the checkpoint needs the encoder {manifest.encoder}; "
+            "set model.encoder to its folder (nothing is downloaded)"
+        )
+    place = Path(name).expanduser()
+    if not (place / "config.json").is_file():
+        raise ModelMissing(f"model.encoder {name!r} is not a model folder; it needs a config.json")
+    return TransformersEncoder.from_pretrained(str(place))
+
+
+def _fingerprint(manifest: CheckpointManifest, folder: Path) -> str | None:
+    return backbone_fingerprint(folder) if manifest.backbone.fingerprint else None
+
+
+def _plain(text: str) -> str:
+    """A file name out of an id that may hold slashes."""
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in text)[-40:]

@@ -1,0 +1,304 @@
+"""Trains a Code2LoRA-Evo checkpoint: ``python -m code2lora_lsp.training.evo CLONES BACKBONE OUT``.
+
+Each optimizer step rolls the commit gru over ``n_bptt`` real commits of a few repositories and asks,
+after every one of them, for lines the next commit adds; the gradient flows back through all of those
+steps (the published trainer detaches after each one: code2lora-spec, section A3.6). Loss is
+target-token cross-entropy, as published. What adapters do is measured on validation repositories:
+own against none, against another repository's, and against the mean of all.
+"""
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from code2lora_lsp.errors import ConfigError
+from code2lora_lsp.neural.code2lora.checkpoint import (
+    BackboneReference,
+    CheckpointManifest,
+    Code2LoraCheckpoint,
+    save_checkpoint,
+)
+from code2lora_lsp.neural.code2lora.commit_gru import CommitGru, CommitGruConfig
+from code2lora_lsp.neural.code2lora.lora_head import LoraFactors, LoraHead, LoraHeadConfig
+from code2lora_lsp.neural.decoder_config import DecoderConfig
+from code2lora_lsp.neural.encoder import BackboneEncoder
+from code2lora_lsp.recipe import SOURCE_V1
+from code2lora_lsp.runtime.models import encoder_of_backbone, load_decoder
+from code2lora_lsp.text.tokenizer import Tokenizer
+from code2lora_lsp.training.adapted_backbone import AdaptedBackbone
+from code2lora_lsp.training.splits import Split, split_of
+from code2lora_lsp.training.timelines import Item, Timeline, TimelinePlan, pad_items, read_timeline
+
+
+@dataclass(frozen=True)
+class EvoPlan:
+    """Widths and schedule of one run.
+
+    Attributes:
+        n_bptt: commits the gradient flows back through.
+        repositories_per_step: timelines in one optimizer step.
+        items_per_commit: gaps asked for after each commit.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    gru_width: int = 256
+    head_width: int = 64
+    n_bptt: int = 8
+    repositories_per_step: int = 2
+    items_per_commit: int = 1
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.01
+    largest_gradient_norm: float = 1.0
+    minutes: float = 15.0
+    seed: int = 3407
+
+
+class EvoModel(nn.Module):
+    """The two trained parts together."""
+
+    def __init__(self, backbone: DecoderConfig, plan: EvoPlan) -> None:
+        super().__init__()
+        torch.manual_seed(plan.seed)
+        width = 2 * backbone.width
+        self.gru = CommitGru(CommitGruConfig(width, width, plan.gru_width))
+        self.head = LoraHead(
+            LoraHeadConfig(
+                type_dims=projection_dims(backbone), context_width=plan.gru_width,
+                hidden_width=plan.head_width, rank=plan.rank,
+            )
+        )  # fmt: skip
+
+    def roll(self, timeline: Timeline, start: int, n_steps: int) -> Tensor:
+        """Contexts after commits ``start`` … ``start + n_steps - 1``, [n_steps, H].
+
+        The steps before ``start`` are taken without gradient.
+        """
+        with torch.no_grad():
+            state = self.gru.initial_state(timeline.snapshot[None])
+            if start:
+                _, state = _steps(self.gru, timeline.diffs[None, :start], state)
+        if not start:
+            state = self.gru.initial_state(timeline.snapshot[None])
+        states, _ = _steps(self.gru, timeline.diffs[None, start : start + n_steps], state)
+        contexts: Tensor = self.gru.output_norm(states[0])
+        return contexts
+
+
+def _steps(gru: CommitGru, diffs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Hidden states after each diff, [B, T, H], and the last one, [1, B, H]."""
+    states = gru.steps(diffs, state)
+    return states, states[:, -1:].transpose(0, 1).contiguous()
+
+
+def projection_dims(backbone: DecoderConfig) -> dict[str, tuple[int, int]]:
+    """(in, out) of every projection type of a backbone."""
+    d, q, kv, f = (
+        backbone.width, backbone.query_width, backbone.kv_width, backbone.intermediate_width,
+    )  # fmt: skip
+    return {
+        "q_proj": (d, q), "k_proj": (d, kv), "v_proj": (d, kv), "o_proj": (q, d),
+        "gate_proj": (d, f), "up_proj": (d, f), "down_proj": (f, d),
+    }  # fmt: skip
+
+
+def train(
+    model: EvoModel,
+    backbone: AdaptedBackbone,
+    timelines: Sequence[Timeline],
+    plan: EvoPlan,
+    pad_id: int,
+) -> Iterator[dict[str, float]]:
+    """Optimise until ``plan.minutes`` are over; yields one line of figures per step."""
+    rng = random.Random(plan.seed)  # noqa: S311 - not a secret
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+    )
+    started_s, step = time.monotonic(), 0
+    while (share := (time.monotonic() - started_s) / (plan.minutes * 60)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = plan.learning_rate * _cosine(share)
+        chosen = rng.sample(list(timelines), min(plan.repositories_per_step, len(timelines)))
+        contexts, items = _ask(model, chosen, plan, rng)
+        if not items:
+            continue
+        ids, targets = pad_items(items, pad_id)
+        nats = backbone.losses(ids, targets, model.head(contexts)).sum()
+        loss = nats / (targets >= 0).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), plan.largest_gradient_norm)
+        optimizer.step()
+        step += 1
+        yield {"step": step, "share": share, "loss": loss.item(), "gradient_norm": float(norm)}
+
+
+def _cosine(share: float) -> float:
+    """3 % warm-up, then half a cosine to zero (code2lora-spec, section 6)."""
+    return min(1.0, share / 0.03) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _ask(
+    model: EvoModel, timelines: Sequence[Timeline], plan: EvoPlan, rng: random.Random
+) -> tuple[Tensor, list[Item]]:
+    """One row per item: the context its adapter comes from, [B, H], and the item."""
+    contexts: list[Tensor] = []
+    items: list[Item] = []
+    for timeline in timelines:
+        start = rng.randint(0, max(0, len(timeline.diffs) - 1 - plan.n_bptt))
+        rolled = model.roll(timeline, start, plan.n_bptt)
+        for offset, context in enumerate(rolled):
+            offered = timeline.items[start + offset]
+            chosen = rng.sample(offered, min(plan.items_per_commit, len(offered)))
+            items += chosen
+            contexts += [context] * len(chosen)
+    return torch.stack(contexts) if contexts else torch.zeros(0), items
+
+
+@torch.no_grad()
+def evaluate(
+    model: EvoModel, backbone: AdaptedBackbone, timelines: Sequence[Timeline], pad_id: int
+) -> dict[str, float]:
+    """Nats per target token on the last third of each timeline, under four adapters.
+
+    Own is the repository's state after the commit before; other is the next repository's last
+    state; mean averages every repository's factors; the cosine is between effective updates.
+    """
+    last = [model.roll(t, 0, len(t.diffs)) for t in timelines]
+    factors = model.head(torch.stack([contexts[-1] for contexts in last]))
+    mean = LoraFactors(
+        {k: v.mean(0, keepdim=True) for k, v in factors.a.items()},
+        {k: v.mean(0, keepdim=True) for k, v in factors.b.items()},
+    )
+    sums = dict.fromkeys(("none", "own", "other", "mean"), 0.0)
+    n_tokens = 0
+    for index, timeline in enumerate(timelines):
+        other = _row(factors, (index + 1) % len(timelines))
+        for step in range(2 * len(timeline.diffs) // 3, len(timeline.diffs)):
+            if not timeline.items[step]:
+                continue
+            ids, targets = pad_items(timeline.items[step], pad_id)
+            own = model.head(last[index][step : step + 1])
+            for name, used in (("none", None), ("own", own), ("other", other), ("mean", mean)):
+                sums[name] += float(backbone.losses(ids, targets, used).sum())
+            n_tokens += int((targets >= 0).sum())
+    figures = {f"{name}_nats": total / max(n_tokens, 1) for name, total in sums.items()}
+    return figures | {"update_cosine": mean_cosine(factors), "target_tokens": float(n_tokens)}
+
+
+def _row(factors: LoraFactors, index: int) -> LoraFactors:
+    rows = slice(index, index + 1)
+    return LoraFactors({k: v[rows] for k, v in factors.a.items()},
+                       {k: v[rows] for k, v in factors.b.items()})  # fmt: skip
+
+
+def mean_cosine(factors: LoraFactors) -> float:
+    """Mean pairwise cosine of the effective updates ΔW of a batch; the collapse alarm."""
+    gram = sum(
+        torch.einsum("ior,jos,irn,jsn->ij", b, b, factors.a[k], factors.a[k])
+        for k, b in factors.b.items()
+    )
+    assert isinstance(gram, Tensor)
+    norms = gram.diagonal().clamp_min(1e-20).sqrt()
+    cosines = gram / norms[:, None] / norms[None]
+    count = len(gram)
+    return float((cosines.sum() - count) / max(count * (count - 1), 1))
+
+
+def load_timelines(
+    clones: Path, split: Split, plan: TimelinePlan, encoder: BackboneEncoder,
+    tokenizer: Tokenizer, cache: Path,
+) -> list[Timeline]:  # fmt: skip
+    """Timelines of every clone of a split; embeddings are kept in ``cache`` between runs."""
+    folders = sorted(path for path in clones.glob("*+*") if (path / "repo").is_dir())
+    named = [(path.name.replace("+", "/", 1), path / "repo") for path in folders]
+    wanted = [(name, path) for name, path in named if split_of(name) is split]
+    if not wanted:
+        raise ConfigError(f"{clones} holds no clone of the {split.value} split")
+    found = (
+        _cached(cache / f"{name.replace('/', '+')}-{encoder.encoder_id}", name, path, plan,
+                encoder, tokenizer)
+        for name, path in track(wanted, f"reading {split.value} repositories", disable=None)
+    )  # fmt: skip
+    return [timeline for timeline in found if timeline and any(timeline.items)]
+
+
+def _cached(
+    stem: Path, name: str, git_dir: Path, plan: TimelinePlan,
+    encoder: BackboneEncoder, tokenizer: Tokenizer,
+) -> Timeline | None:  # fmt: skip
+    tensors, items = stem.with_suffix(".safetensors"), stem.with_suffix(".json")
+    if tensors.is_file() and items.is_file():
+        stored = load_file(tensors)
+        rows = [tuple(Item(tuple(i), n) for i, n in row) for row in json.loads(items.read_text())]
+        return Timeline(name, stored["snapshot"], stored["diffs"], tuple(rows))
+    timeline = read_timeline(git_dir, name, SOURCE_V1, plan, encoder, tokenizer)
+    if timeline is not None:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"snapshot": timeline.snapshot, "diffs": timeline.diffs}, tensors)
+        listed = [[[i.token_ids, i.n_prompt] for i in row] for row in timeline.items]
+        items.write_text(json.dumps(listed))
+    return timeline
+
+
+def main() -> None:
+    """Read the clones, train, evaluate on validation repositories, write the checkpoint."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clones", type=Path, help="folder of bare clones, OWNER+NAME/repo each")
+    parser.add_argument("backbone", type=Path, help="folder of the frozen backbone")
+    parser.add_argument("output", type=Path, help="checkpoint folder to write")
+    parser.add_argument("--cache", type=Path, default=Path("timelines"))
+    parser.add_argument("--minutes", type=float, default=EvoPlan.minutes)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    run(arguments.clones, arguments.backbone, arguments.output, arguments.cache,
+        replace(EvoPlan(), minutes=arguments.minutes))  # fmt: skip
+
+
+def run(clones: Path, backbone_folder: Path, output: Path, cache: Path, plan: EvoPlan) -> None:
+    """One whole run; figures go to stdout as JSON lines."""
+    tokenizer = Tokenizer.from_folder(backbone_folder)
+    decoder = load_decoder(backbone_folder)
+    encoder = encoder_of_backbone(decoder, tokenizer, backbone_folder)
+    spans = TimelinePlan()
+    training = load_timelines(clones, Split.TRAIN, spans, encoder, tokenizer, cache)
+    validation = load_timelines(clones, Split.VALIDATION, spans, encoder, tokenizer, cache)
+    model = EvoModel(decoder.config, plan)
+    types = model.head.config.types
+    backbone = AdaptedBackbone.from_folder(backbone_folder, types, plan.alpha / plan.rank)
+    pad_id = tokenizer.fim_tokens().pad
+    print(json.dumps({"before": evaluate(model, backbone, validation, pad_id)}), flush=True)
+    for line in train(model, backbone, training, plan, pad_id):
+        if line["step"] % 20 == 0:
+            print(json.dumps(line), flush=True)
+    figures = evaluate(model, backbone, validation, pad_id)
+    print(json.dumps({"after": figures}), flush=True)
+    provenance = {
+        "trained_on": [timeline.repository for timeline in training],
+        "validated_on": [timeline.repository for timeline in validation],
+        "steps": line["step"], "plan": asdict(plan), "validation": figures,
+    }  # fmt: skip
+    manifest = CheckpointManifest(
+        kind="evo", recipe_id=SOURCE_V1.recipe_id, encoder="backbone",
+        embedding_width=encoder.width, alpha=plan.alpha, head=model.head.config,
+        gru=model.gru.config, provenance=provenance,
+        backbone=BackboneReference(
+            backbone_folder.name, decoder.config.n_layers, encoder.encoder_id
+        ),
+    )  # fmt: skip
+    save_checkpoint(output, Code2LoraCheckpoint(manifest, model.head, model.gru), torch.float16)
+
+
+if __name__ == "__main__":
+    main()
