@@ -123,16 +123,18 @@ def _harmless_classes() -> Iterator[None]:
     None of these classes runs anything when it is restored: each only keeps values.
     """
     rebuild_number = np.float64(0).__reduce__()[0]
+    paths = {
+        "PosixPath": PurePosixPath,
+        "PurePosixPath": PurePosixPath,
+        "WindowsPath": PureWindowsPath,
+        "PureWindowsPath": PureWindowsPath,
+    }
     allowed: list[Any] = [
         argparse.Namespace,
-        (PurePosixPath, "pathlib.PosixPath"),
-        (PurePosixPath, "pathlib._local.PosixPath"),
-        (PureWindowsPath, "pathlib.WindowsPath"),
-        (PureWindowsPath, "pathlib._local.WindowsPath"),
-        (rebuild_number, "numpy.core.multiarray.scalar"),
-        (rebuild_number, "numpy._core.multiarray.scalar"),
         np.dtype,
         *{type(np.dtype(code)) for code in "?bhilqBHILQefd"},
+        *((rebuild_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+        *((p, f"{m}.{n}") for n, p in paths.items() for m in ("pathlib", "pathlib._local")),
     ]
     with torch.serialization.safe_globals(allowed):
         yield
