@@ -18,6 +18,7 @@ class AdapterSlot:
 
     def __init__(self) -> None:
         self._history: tuple[LoraAdapter, ...] = ()
+        self._is_provisional = False
         self._writing = threading.Lock()
         self._listeners: tuple[Callable[[], None], ...] = ()
 
@@ -32,11 +33,20 @@ class AdapterSlot:
         """What ``roll_back`` would go back to, newest last."""
         return self._history[:-1]
 
-    def publish(self, adapter: LoraAdapter) -> None:
-        """Make ``adapter`` current. Listeners are told on this thread."""
+    def publish(self, adapter: LoraAdapter, *, provisional: bool = False) -> None:
+        """Make ``adapter`` current. Listeners are told on this thread.
+
+        A ``provisional`` one, on the way to the one that is wanted, is never rolled back to: the
+        next one takes its place. Publishing the current one again only settles it.
+        """
         with self._writing:
-            self._history = (*self._history, adapter)[-HISTORY_LENGTH:]
-        self._tell()
+            is_new = self.current is None or self.current.adapter_id != adapter.adapter_id
+            if is_new:
+                kept = self._history[:-1] if self._is_provisional else self._history
+                self._history = (*kept, adapter)[-HISTORY_LENGTH:]
+            self._is_provisional = provisional
+        if is_new:
+            self._tell()
 
     def roll_back(self) -> LoraAdapter | None:
         """Drop the current adapter and go back to the one before it; ``None`` if there is none."""
@@ -44,6 +54,7 @@ class AdapterSlot:
             if len(self._history) < 2:
                 return None
             self._history = self._history[:-1]
+            self._is_provisional = False
             current = self._history[-1]
         self._tell()
         return current

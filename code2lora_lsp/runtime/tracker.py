@@ -193,8 +193,7 @@ class Tracker:
         previous = self.slot.current
         if self._is_pinned:
             return
-        if previous is None or previous.adapter_id != adapter.adapter_id:
-            self.slot.publish(adapter)
+        self.slot.publish(adapter, provisional=point.behind > 0)
         drift = None if previous is None else 1.0 - delta_cosine(previous, adapter)
         self._set_status(
             state=FollowState.FOLLOWING if point.behind else FollowState.CURRENT,
