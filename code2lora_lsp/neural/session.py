@@ -74,10 +74,8 @@ class DecodeSession:
         return True
 
     def reset(self) -> None:
-        """A fresh cache under the same adapter, after a failure of unknown extent."""
-        adapter_id = self.adapter_id
-        self._cache = self.backbone.new_cache(self.capacity_tokens)
-        self._cache.rebind(adapter_id)
+        """Trust nothing that is cached, after a failure of unknown extent. Allocates nothing."""
+        self._cache.rebind(self.adapter_id)
 
     def feed(self, token_ids: Sequence[int], check: Callable[[], None]) -> Fed:
         """Make the cache hold exactly ``token_ids``; at least the last one is run again.

@@ -1,0 +1,374 @@
+"""Owns the backbone, its KV cache and the adapter bound to it: one thread, one decode at a time.
+
+The inbox holds at most one request per document and the newest wins. Binding happens between
+requests, never inside one. Every future that ``submit`` returns resolves exactly once.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from code2lora_lsp.cancellation import Cancellation, Cancelled, Deadline
+from code2lora_lsp.config import Settings
+from code2lora_lsp.errors import AdapterRejected, Code2LoraError
+from code2lora_lsp.neural.backbone import Backbone
+from code2lora_lsp.neural.lora import LoraAdapter
+from code2lora_lsp.neural.session import DecodeSession
+from code2lora_lsp.runtime.adapter_slot import AdapterSlot
+from code2lora_lsp.runtime.api import (
+    CompletionRequest,
+    CompletionResult,
+    EngineState,
+    Incident,
+    NoCompletion,
+    Reason,
+)
+from code2lora_lsp.runtime.completer import Completer, refusal
+from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus, translated
+from code2lora_lsp.runtime.model_loading import LoadedModel, ReportProgress, load_model
+
+log = logging.getLogger(__name__)
+
+_WHY_NOT = {
+    EngineState.ABSENT: Reason.NOT_READY,
+    EngineState.LOADING: Reason.NOT_READY,
+    EngineState.FAILED: Reason.FAILED,
+    EngineState.UNLOADED: Reason.UNLOADED,
+}
+
+
+@dataclass(eq=False)
+class _Job:
+    request: CompletionRequest
+    slot: AdapterSlot | None
+    deadline: Deadline
+    future: "Future[CompletionResult]" = field(default_factory=Future)
+    superseded: Cancellation = field(default_factory=Cancellation)
+    submitted_s: float = field(default_factory=time.perf_counter)
+
+    @property
+    def uri(self) -> str:
+        return self.request.document.uri
+
+    def resolve(self, result: CompletionResult) -> None:
+        try:
+            self.future.set_result(result)
+        except InvalidStateError:  # the asker cancelled the future itself
+            log.debug("an answer came after its future was cancelled")
+
+
+class Engine:
+    """A backbone behind an inbox.
+
+    Args:
+        loader: makes the model, on the engine's thread.
+        settings: only ``completion`` is read here.
+    """
+
+    def __init__(
+        self,
+        loader: Callable[[ReportProgress], LoadedModel],
+        settings: Settings,
+        listener: EngineListener | None = None,
+    ) -> None:
+        self._loader = loader
+        self._settings = settings.completion
+        self._listener = listener or EngineListener()
+        self._condition = threading.Condition()
+        self._inbox: dict[str, _Job] = {}
+        self._running: _Job | None = None
+        self._stopping = threading.Event()
+        self._adapter_changed = False
+        self._status = EngineStatus()
+        self._session: DecodeSession | None = None
+        self._completer: Completer | None = None
+        self._active_slot: AdapterSlot | None = None
+        self._slots: list[AdapterSlot] = []
+        self._bound: LoraAdapter | None = None
+        self._unfit: set[str] = set()
+        self._reported: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="code2lora-engine", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def load(
+        cls, folder: Path, settings: Settings, listener: EngineListener | None = None
+    ) -> "Engine":
+        """Return at once; the model folder is read on the engine's thread."""
+        return cls(lambda report: load_model(folder, settings.model, report), settings, listener)
+
+    @property
+    def status(self) -> EngineStatus:
+        return self._status
+
+    @property
+    def decoder(self) -> Backbone | None:
+        """The backbone once it is ready; for ``hidden_states``, which reads pristine weights."""
+        session = self._session
+        return session.backbone if session and self._status.state is EngineState.READY else None
+
+    @property
+    def is_busy(self) -> bool:
+        """A completion is being worked on or waiting."""
+        return self._running is not None or bool(self._inbox)
+
+    def submit(
+        self, request: CompletionRequest, slot: AdapterSlot | None = None
+    ) -> "Future[CompletionResult]":
+        """Answer ``request`` with the adapter current in ``slot`` when its turn comes.
+
+        An older request for the same document, waiting or running, resolves as superseded.
+        The deadline counts from now; without one in the request, the setting holds.
+        """
+        seconds = request.deadline_s
+        budget_s = self._settings.deadline_s if seconds is None else seconds
+        job = _Job(request, slot, Deadline(budget_s))
+        refused = refusal(request, self._settings)
+        older = None
+        with self._condition:
+            if refused is None and self._status.state is not EngineState.READY:
+                refused = NoCompletion(_WHY_NOT[self._status.state], self._status.detail)
+            if refused is None:
+                older = self._inbox.pop(job.uri, None)
+                self._inbox[job.uri] = job
+                if self._running is not None and self._running.uri == job.uri:
+                    self._running.superseded.cancel("a newer request came")
+                self._condition.notify_all()
+        if older is not None:
+            older.resolve(NoCompletion(Reason.SUPERSEDED))
+        if refused is not None:
+            self._note(refused)
+            job.resolve(refused)
+        return job.future
+
+    def release(self, slot: AdapterSlot) -> None:
+        """Forget a slot whose repository is no longer followed."""
+        slot.forget(self._on_adapter_changed)
+        with self._condition:
+            self._slots = [kept for kept in self._slots if kept is not slot]
+            if self._active_slot is slot:
+                self._active_slot = None
+
+    def unload(self) -> None:
+        """Free the backbone's memory; at most one token later. Returns at once."""
+        self._stopping.set()
+        with self._condition:
+            self._condition.notify_all()
+
+    def close(self, timeout_s: float = 2.0) -> bool:
+        """``unload`` and wait for the thread; whether it ended in time."""
+        self.unload()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        """The engine's thread, from loading to unloading."""
+        state, detail = EngineState.UNLOADED, ""
+        try:
+            self._load()
+            while (work := self._next()) is not None:
+                work()
+        except Cancelled:
+            log.debug("unloaded while loading")
+        except Code2LoraError as error:
+            state, detail = EngineState.FAILED, str(error)
+        except Exception as error:
+            log.exception("the engine stopped")
+            state, detail = EngineState.FAILED, str(translated(error))
+        finally:
+            self._end(state, detail)
+
+    def _load(self) -> None:
+        model = self._loader(self._listener.progress)
+        completion = self._settings
+        capacity = completion.prompt_tokens + completion.max_tokens
+        session = DecodeSession(model.backbone, capacity)
+        self._completer = Completer(session, model.tokenizer, model.order, completion)
+        session.feed([model.tokenizer.fim_tokens().end_of_text] * 8, self._stop_check)
+        session.reset()
+        self._session = session
+        if not self._stopping.is_set():
+            self._set_status(
+                EngineStatus(
+                    EngineState.READY,
+                    backbone=model.name,
+                    device=str(model.backbone.device),
+                    dtype=str(model.backbone.dtype).removeprefix("torch."),
+                    memory_bytes=model.backbone.memory_bytes,
+                )
+            )
+
+    def _next(self) -> Callable[[], None] | None:
+        """Wait for work; the newest document's request first. ``None`` when stopping."""
+        with self._condition:
+            while not self._stopping.is_set():
+                if self._inbox:
+                    _, job = self._inbox.popitem()
+                    self._running = job
+                    return lambda: self._work(job)
+                if self._adapter_changed:
+                    self._adapter_changed = False
+                    return self._warm_again
+                self._condition.wait()
+        return None
+
+    def _work(self, job: _Job) -> None:
+        result = self._answer(job)
+        with self._condition:
+            self._running = None
+        self._note(result)
+        job.resolve(result)
+
+    def _answer(self, job: _Job) -> CompletionResult:
+        """One request, with every way it can end. Raises nothing."""
+        queue_s = time.perf_counter() - job.submitted_s
+        assert self._completer is not None
+        try:
+            self._check(job)
+            if job.deadline.has_passed:
+                return NoCompletion(Reason.TIMED_OUT, "while other requests were answered")
+            self._follow(job.slot)
+            self._bind(job.slot.current if job.slot else None)
+            commit = self._bound.commit_id if self._bound else None
+            result = self._completer.complete(
+                job.request, commit, job.deadline, lambda: self._check(job)
+            )
+        except Cancelled as stopped:
+            return self._why_stopped(job, str(stopped))
+        except Exception as error:  # noqa: BLE001 - whatever broke, the thread goes on
+            return self._recover(error)
+        if isinstance(result, NoCompletion):
+            return result
+        return replace(result, timings=replace(result.timings, queue_s=queue_s))
+
+    def _check(self, job: _Job) -> None:
+        self._stop_check()
+        job.superseded.check()
+        job.request.cancellation.check()
+        if job.future.cancelled():
+            raise Cancelled("the answer is no longer awaited")
+
+    def _stop_check(self) -> None:
+        if self._stopping.is_set():
+            raise Cancelled("the engine is stopping")
+
+    def _why_stopped(self, job: _Job, detail: str) -> NoCompletion:
+        if self._stopping.is_set():
+            return NoCompletion(Reason.UNLOADED)
+        if job.superseded.is_cancelled:
+            return NoCompletion(Reason.SUPERSEDED)
+        return NoCompletion(Reason.CANCELLED, detail)
+
+    def _follow(self, slot: AdapterSlot | None) -> None:
+        """Be told when this slot's adapter changes, to warm up while idle."""
+        with self._condition:
+            self._active_slot = slot
+            if slot is None or slot in self._slots:
+                return
+            self._slots = [*self._slots, slot]
+        slot.listen(self._on_adapter_changed)
+
+    def _on_adapter_changed(self) -> None:
+        with self._condition:
+            self._adapter_changed = True
+            self._condition.notify_all()
+
+    def _bind(self, adapter: LoraAdapter | None) -> None:
+        """Bind ``adapter``, or the plain backbone if it is unfit. Drops what was cached."""
+        assert self._session is not None
+        assert self._completer is not None
+        if adapter is not None and adapter.adapter_id in self._unfit:
+            adapter = None
+        try:
+            changed = self._session.bind(adapter)
+        except (AdapterRejected, MemoryError, RuntimeError) as error:
+            assert adapter is not None
+            self._unfit.add(adapter.adapter_id)
+            cause = error if isinstance(error, AdapterRejected) else translated(error)
+            self._report(f"adapter {adapter.adapter_id} cannot be used: {cause}")
+            adapter, changed = None, True
+            self._session.bind(None)
+        if changed:
+            self._completer.forget()
+            self._bound = adapter
+            memory_bytes = self._session.backbone.memory_bytes
+            self._set_status(
+                replace(
+                    self._status, adapter_id=self._session.adapter_id, memory_bytes=memory_bytes
+                )
+            )
+
+    def _warm_again(self) -> None:
+        """After a new adapter, while nobody waits: bind it and compute the last prompt again."""
+        slot = self._active_slot
+        if slot is None:
+            return
+        assert self._completer is not None
+        try:
+            self._bind(slot.current)
+            self._completer.warm_again(self._idle_check)
+        except Cancelled:
+            log.debug("warming up gave way to a request")
+        except Exception as error:  # noqa: BLE001 - whatever broke, the thread goes on
+            self._recover(error)
+
+    def _idle_check(self) -> None:
+        self._stop_check()
+        if self._inbox:
+            raise Cancelled("a request is waiting")
+
+    def _recover(self, error: Exception) -> NoCompletion:
+        """Tell of ``error`` once and go on with nothing cached."""
+        translated = translated(error)
+        log.error("a completion failed", exc_info=error)
+        assert self._session is not None
+        assert self._completer is not None
+        self._session.reset()
+        self._completer.forget()
+        self._report(str(translated))
+        return NoCompletion(Reason.FAILED, str(translated))
+
+    def _report(self, message: str) -> None:
+        if message not in self._reported:
+            self._reported.add(message)
+            self._listener.incident(Incident(message, is_error=True))
+
+    def _note(self, result: CompletionResult) -> None:
+        """Remember the last timings, or why there was nothing."""
+        with self._condition:
+            if isinstance(result, NoCompletion):
+                reason = result.reason.value
+                self._status = replace(self._status, last_empty_reason=reason)
+            else:
+                self._status = replace(self._status, last_timings=result.timings)
+
+    def _set_status(self, status: EngineStatus) -> None:
+        with self._condition:
+            self._status = status
+        self._listener.changed(status)
+
+    def _end(self, state: EngineState, detail: str) -> None:
+        """Let go of the model and answer whoever still waits."""
+        for slot in self._slots:
+            slot.forget(self._on_adapter_changed)
+        self._session = self._completer = self._bound = None
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        with self._condition:
+            self._status = EngineStatus(
+                state, detail, last_empty_reason=self._status.last_empty_reason
+            )
+            waiting = [*self._inbox.values(), *([self._running] if self._running else [])]
+            self._inbox.clear()
+        for job in waiting:
+            job.resolve(NoCompletion(_WHY_NOT[state], detail))
+        self._listener.changed(self._status)
+        if state is EngineState.FAILED:
+            self._report(detail)
