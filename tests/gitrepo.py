@@ -90,7 +90,7 @@ class GitRepo:
         changes = path if isinstance(path, Mapping) else {path: content} if path else {}
         for name, text in changes.items():
             if text is None:
-                self.git("rm", "-q", "-r", "--", name)
+                self.git("rm", "-q", "-r", "-f", "--", name)
                 continue
             target = self.root / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,146 @@
+import pytest
+
+from code2lora_lsp.history.secrets import PLACEHOLDER, is_secret_path, redact
+
+SECRET_PATHS = [
+    ".env",
+    ".env.production",
+    "app/.ENV.local",
+    ".envrc",
+    "certs/server.pem",
+    "deploy.key",
+    "id_rsa",
+    ".ssh/config",
+    "backup/id_ed25519.old",
+    "credentials",
+    ".aws/credentials",
+    ".aws/anything.py",
+    "config/credentials.json",
+    "gcp-credentials.yaml",
+    "my-project-service-account.json",
+    "service_account_prod.json",
+    "client_secret_12.json",
+    ".npmrc",
+    ".pypirc",
+    ".netrc",
+    ".git-credentials",
+    "store.pfx",
+    "store.p12",
+    "vault.kdbx",
+    "terraform.tfstate",
+    "infra/prod.tfstate.backup",
+    "terraform.tfvars",
+    ".kube/config",
+    "secrets.yml",
+    "windows\\style\\.env",
+]
+
+ORDINARY_PATHS = [
+    "botocore/credentials.py",
+    "docs/credentials.rst",
+    "tests/test_service_account.py",
+    "src/environment.py",
+    "env.py",
+    "id_rsa.pub",
+    "keys.py",
+    "key",
+    "src/secrets.py",
+    "tokens.json",
+    "package.json",
+    "pem.py",
+    "docs/pem.key.md",
+    "README.md",
+    "terraform/main.tf",
+]
+
+
+@pytest.mark.parametrize("path", SECRET_PATHS)
+def test_secret_files_are_known_by_their_names(path: str) -> None:
+    assert is_secret_path(path)
+
+
+@pytest.mark.parametrize("path", ORDINARY_PATHS)
+def test_source_about_secrets_is_not_secret(path: str) -> None:
+    assert not is_secret_path(path)
+
+
+BODY = "\n".join(["MIIEpAIBAAKCAQEA7bq9Zk3R1mVx0nW8yKpQ2sT4uV6wX8yZ0aB2cD4eF6gH8iJ0"] * 4)
+
+SECRETS = {
+    "aws key id": "AKIA" + "Q3EGRIBBMXJ4VT5Z",
+    "aws secret": "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYzq8T2vLk9s",
+    "github": "ghp_" + "a1B2c3D4e5" * 4,
+    "github fine": "github_pat_" + "11ABCDEFG0" * 5,
+    "gitlab": "glpat-" + "a1B2c3D4e5F6g7H8i9J0",
+    "slack": "xoxb-123456789012-" + "a1B2c3D4e5F6",
+    "slack hook": "https://hooks.slack.com/services/T0A1B2C3D/B0A1B2C3D/" + "a1B2c3D4" * 3,
+    "stripe": "sk_live_" + "a1B2c3D4e5F6g7H8",
+    "google": "AIza" + "SyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q",
+    "npm": "npm_" + "a1B2c3D4e5F6" * 3,
+    "hugging face": "hf_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZaBcDeFgH",
+    "pypi": "pypi-AgE" + "IcHlwaS5vcmcCJDE3Nz" * 4,
+    "openai": "sk-proj-" + "a1B2c3D4e5_" * 5,
+    "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV",
+    "password": 'password = "v8Kq2mZx7Lr4Tn9W"',
+    "api key": "API_KEY: str = 'f3a9c1d7e5b2084663af'",
+    "json": '"client_secret": "Zk3R1mVx0nW8yKpQ2sT4"',
+    "subscript": "app.config['SECRET_KEY'] = 'f3a9c1d7e5b2084663af'",
+    "url": "postgres://admin:v8Kq2mZx7Lr4@db.internal/prod",
+    "private key": f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}\n-----END RSA PRIVATE KEY-----",
+    "pgp": f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n{BODY}\n-----END PGP PRIVATE KEY BLOCK-----",
+}
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+@pytest.mark.parametrize("sign", ["+", "-", " ", ""])
+def test_secrets_in_a_diff_are_replaced(kind: str, sign: str) -> None:
+    lines = ["before = 1", *SECRETS[kind].splitlines(), "after = 2"]
+    text = "".join(f"{sign}{line}\n" for line in lines)
+    clean, count = redact(text)
+    assert count >= 1
+    assert PLACEHOLDER in clean
+    assert clean.startswith(f"{sign}before = 1\n")
+    assert clean.endswith(f"{sign}after = 2\n")
+    for word in SECRETS[kind].split():
+        is_value = len(word) > 18 and any(c.isdigit() for c in word)
+        assert not is_value or word.strip("\"'") not in clean
+    assert redact(clean) == (clean, 0)
+
+
+@pytest.mark.parametrize("cut", ["head", "tail"])
+def test_half_a_private_key_in_a_hunk_is_replaced(cut: str) -> None:
+    whole = [f"+{line}" for line in SECRETS["private key"].splitlines()]
+    lines = whole[:-2] if cut == "head" else whole[1:]
+    clean, count = redact("+x = 1\n" + "\n".join(lines) + "\n+y = 2\n")
+    assert count == 1
+    assert "MIIE" not in clean
+    assert clean.startswith("+x = 1\n")
+    assert clean.endswith("+y = 2\n")
+
+
+ORDINARY_TEXT = [
+    'password = "correct horse"',
+    'password = os.environ["DATABASE_PASSWORD_PRODUCTION_1"]',
+    'token = "{{ github_token_2024_value }}"',
+    'api_key = "your-api-key-goes-here-1"',
+    'secret_key = "changeme-changeme-1234"',
+    'SECRET = "aaaaaaaaaaaaaaaaaaaa1"',
+    'url = "postgres://scott:tiger@localhost/test"',
+    'url = "https://user:${PASSWORD_1}@host"',
+    'token_type = "application/x-www-form-urlencoded"',
+    'commit = "f4290b8a3c1d7e5b2084663af9c1d7e5b2084663"',
+    'PRIVATE_KEY_HEADER = "-----BEGIN RSA PRIVATE KEY-----"',
+    "index 8d950c3..82cea09 100644",
+    'sk-learn = "sk-learn-contrib-project-templates"',
+    'primary_key = models.CharField("identifier_of_model_1")',
+]
+
+
+@pytest.mark.parametrize("text", ORDINARY_TEXT)
+def test_ordinary_code_is_left_alone(text: str) -> None:
+    assert redact(f"+{text}\n") == (f"+{text}\n", 0)
+
+
+def test_a_long_text_without_secrets_costs_little() -> None:
+    hostile = "token = " * 20_000 + "\n" + "-----BEGIN RSA PRIVATE KEY-----\n" * 200
+    assert redact(hostile)[1] == 0
