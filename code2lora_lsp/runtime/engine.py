@@ -326,14 +326,14 @@ class Engine:
 
     def _recover(self, error: Exception) -> NoCompletion:
         """Tell of ``error`` once and go on with nothing cached."""
-        translated = translated(error)
+        failure = translated(error)
         log.error("a completion failed", exc_info=error)
         assert self._session is not None
         assert self._completer is not None
         self._session.reset()
         self._completer.forget()
-        self._report(str(translated))
-        return NoCompletion(Reason.FAILED, str(translated))
+        self._report(str(failure))
+        return NoCompletion(Reason.FAILED, str(failure))
 
     def _report(self, message: str) -> None:
         if message not in self._reported:
