@@ -8,6 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 PLACEHOLDER = "REDACTED"
@@ -35,6 +36,7 @@ _PRIVATE_KEY_NAME = re.compile(r"id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?(?:[-_.].*)
 _CODE_SUFFIXES = frozenset({".py", ".pyi", ".md", ".rst", ".ipynb"})
 
 
+@lru_cache(maxsize=16_384)
 def is_secret_path(path: str) -> bool:
     """Whether a file of this name (forward slashes, relative or not) is never to be read."""
     parts = [part.lower() for part in PurePosixPath(path.replace("\\", "/")).parts]
@@ -90,17 +92,16 @@ _TOKENS = tuple(
     )
 )
 
-_ASSIGNED = re.compile(
-    r"(?i)((?:password|passwd|secret|token|api_?key|access_?key|account_?key|private_?key)\w{0,12}"
-    r"[\"']?\]?\s{0,4}(?::\s{0,4}[A-Za-z]{1,12}\s{0,4})?[:=]\s{0,4}[bru]?[\"'])([^\s\"']{16,512})(?=[\"'])"
-)
-_ASSIGNED_HINT = re.compile(r"(?i)passw|secret|token|key")
 _AWS_SECRET = re.compile(
-    r"(?i)(aws_?secret_?(?:access_?)?key[\"']?\s{0,4}[:=]\s{0,4}[\"']?)([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"
+    r"(?i)(secret_?(?:access_?)?key[\"']?\s{0,4}[:=]\s{0,4}[\"']?)([A-Za-z0-9/+]{40})(?![\w/+])"
 )
-_URL_PASSWORD = re.compile(
-    r"(\b[a-z][a-z0-9+.\-]{1,20}://[^\s:@/\"']{1,64}:)([^\s@/\"']{8,128})(?=@)"
+_URL_PASSWORD = re.compile(r"(://[^\s:@/\"']{1,64}:)([^\s@/\"']{8,128})(?=@)")
+_LITERAL = re.compile(r"([:=]\s{0,4}[bru]?[\"'])([^\s\"']{16,512})(?=[\"'])")
+_SECRET_NAME = re.compile(
+    r"(?i)(?:password|passwd|secret|token|api_?key|access_?key|account_?key|private_?key)\w{0,12}"
+    r"[\"']?\]?\s{0,4}(?::\s{0,4}[a-z]{1,12}\s{0,4})?[=!]?\Z"
 )
+_NAME_CHARS = 64
 _TEMPLATE = re.compile(r"\$\{|\{\{|%\(|<|>|\{\w*\}|(?i:example|changeme|placeholder|x{6}|your[-_])")
 
 
@@ -117,21 +118,22 @@ def redact(text: str) -> tuple[str, int]:
         if hint in text:
             text, n = pattern.subn(PLACEHOLDER, text)
             count += n
-    for pattern, is_secret in _VALUE_PATTERNS:
-        text, n = _replace_values(pattern, is_secret, text)
-        count += n
+    for hint, pattern, is_secret in _VALUES:
+        if hint in text:
+            text, n = _replace_values(pattern, is_secret, text)
+            count += n
     return text, count
 
 
 def _replace_values(
-    pattern: re.Pattern[str], is_secret: Callable[[str], bool], text: str
+    pattern: re.Pattern[str], is_secret: Callable[[re.Match[str]], bool], text: str
 ) -> tuple[str, int]:
     """Replace group 2 of each match that ``is_secret``; keep the name in front of it."""
     count = 0
 
     def replaced(match: re.Match[str]) -> str:
         nonlocal count
-        if not is_secret(match[2]):
+        if not is_secret(match):
             return match[0]
         count += 1
         return match[1] + PLACEHOLDER
@@ -139,15 +141,29 @@ def _replace_values(
     return pattern.sub(replaced, text), count
 
 
+def _is_random_value(match: re.Match[str]) -> bool:
+    return _looks_random(match[2])
+
+
+def _is_named_secret(match: re.Match[str]) -> bool:
+    """Whether the name before a long literal says that it is a secret."""
+    before = match.string[max(0, match.start() - _NAME_CHARS) : match.start()]
+    return _looks_random(match[2]) and _SECRET_NAME.search(before) is not None
+
+
+def _is_password(match: re.Match[str]) -> bool:
+    return _mixes_letters_and_digits(match[2]) and not _TEMPLATE.search(match[2])
+
+
 def _looks_random(value: str) -> bool:
     """Letters and digits, at least 3 bits of entropy per character, and no template in it."""
-    has_both = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-    return has_both and _entropy_bits(value) >= 3.0 and not _TEMPLATE.search(value)
+    if not _mixes_letters_and_digits(value) or _TEMPLATE.search(value):
+        return False
+    return _entropy_bits(value) >= 3.0
 
 
-def _looks_like_a_password(value: str) -> bool:
-    has_both = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-    return has_both and not _TEMPLATE.search(value)
+def _mixes_letters_and_digits(value: str) -> bool:
+    return any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
 
 
 def _entropy_bits(value: str) -> float:
@@ -155,8 +171,9 @@ def _entropy_bits(value: str) -> float:
     return -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
 
 
-_VALUE_PATTERNS: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = (
-    (_AWS_SECRET, _looks_random),
-    (_ASSIGNED, _looks_random),
-    (_URL_PASSWORD, _looks_like_a_password),
+_VALUES: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], bool]], ...] = (
+    ("://", _URL_PASSWORD, _is_password),
+    ("ey", _AWS_SECRET, _is_random_value),
+    ("EY", _AWS_SECRET, _is_random_value),
+    ("", _LITERAL, _is_named_secret),
 )

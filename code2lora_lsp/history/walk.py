@@ -15,6 +15,7 @@ from code2lora_lsp.history.diff import (
 from code2lora_lsp.history.git_process import GitCommand, GitStream
 
 _SEPARATOR = re.compile(rb"(?:[0-9a-f]{40}|[0-9a-f]{64})(?: (?:[0-9a-f]{40}|[0-9a-f]{64}))?\n")
+_SEPARATOR_LENGTHS = frozenset({41, 82, 65, 130})
 _COMMIT = b"commit "
 _SUBMODULE_MODE = "160000"
 _RENAME_LIMIT = 1000
@@ -125,7 +126,7 @@ def _patch_parts(stream: GitStream) -> Iterator[str | list[bytes]]:
             if chunk:
                 yield chunk
             chunk = [line]
-        elif _SEPARATOR.fullmatch(line):
+        elif len(line) in _SEPARATOR_LENGTHS and _SEPARATOR.fullmatch(line):
             if chunk:
                 yield chunk
             chunk = []
