@@ -1,0 +1,161 @@
+"""One question at one cursor, from LSP parameters to an edit; shared by both request kinds."""
+
+import logging
+from dataclasses import dataclass
+from typing import cast
+
+from lsprotocol import types
+
+from code2lora_lsp.cancellation import Cancellation
+from code2lora_lsp.runtime.api import (
+    Completion,
+    CompletionRequest,
+    CompletionResult,
+    NoCompletion,
+    Reason,
+    Trigger,
+)
+from code2lora_lsp.server.language_server import Code2LoraServer
+from code2lora_lsp.server.session import OpenDocument, document_key
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Where and how the client asks.
+
+    Attributes:
+        selected: the item highlighted in the completion menu, which the answer must extend.
+    """
+
+    identifier: types.VersionedTextDocumentIdentifier
+    position: types.Position
+    trigger: Trigger = Trigger.AUTOMATIC
+    selected: types.SelectedCompletionInfo | None = None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """``text`` to put in place of ``start``–``end`` (code points) of ``document``; one line."""
+
+    document: OpenDocument
+    text: str
+    start: int
+    end: int
+
+    @property
+    def range(self) -> types.Range:
+        return self.document.lines.range_of(self.start, self.end)
+
+
+def stamped(identifier: types.TextDocumentIdentifier) -> types.VersionedTextDocumentIdentifier:
+    """The identifier with the version ``Wire`` put in when the request arrived."""
+    return cast("types.VersionedTextDocumentIdentifier", identifier)
+
+
+async def ask(ls: Code2LoraServer, question: Question) -> Proposal | None:
+    """The backend's proposal, if it is still one for the version asked about.
+
+    Why there is none is kept in ``session.last_empty``.
+    """
+    session = ls.session
+    session.counts.asked += 1
+    document = session.document(question.identifier.uri)
+    result = await _result(ls, question, document)
+    if document is not None and isinstance(result, Completion):
+        result = _checked(document, question, result)
+    if document is None or isinstance(result, NoCompletion):
+        session.last_empty = result if isinstance(result, NoCompletion) else None
+        log.debug("nothing offered in %s: %s", question.identifier.uri, result)
+        return None
+    session.counts.offered += 1
+    return Proposal(document, result.text, result.start, result.end)
+
+
+async def _result(
+    ls: Code2LoraServer, question: Question, document: OpenDocument | None
+) -> CompletionResult:
+    if document is None:
+        return NoCompletion(Reason.EMPTY, f"{question.identifier.uri} is not open")
+    ls.session.active = key = document_key(document.uri)
+    if refusal := _why_not(ls, question, document):
+        return refusal
+    backend = ls.host.backend
+    assert backend is not None, "_why_not looked"
+    pending = ls.session.pending.supersede(key)
+    request = _request(ls, question, document, pending.cancellation)
+    try:
+        return await pending.outcome(backend.complete(request))
+    except Exception:
+        log.exception("the engine failed to answer")
+        ls.tell_once("code2lora: the engine failed to answer; see the server's log.", is_error=True)
+        return NoCompletion(Reason.FAILED, "the engine raised an error")
+    finally:
+        ls.session.pending.finish(key, pending)
+
+
+def _why_not(
+    ls: Code2LoraServer, question: Question, document: OpenDocument
+) -> NoCompletion | None:
+    """Why the backend need not be asked at all."""
+    if question.identifier.version != document.version:
+        return _stale(question, document)
+    if off := ls.session.why_off(document):
+        return off
+    n_chars, limit = len(document.snapshot().text), ls.session.settings.completion
+    if n_chars > limit.max_document_chars:
+        return NoCompletion(Reason.TOO_LARGE, f"{n_chars} characters")
+    if ls.host.backend is None:
+        reason = Reason.FAILED if ls.host.failure else Reason.NOT_READY
+        return NoCompletion(reason, ls.host.failure or "")
+    return None
+
+
+def _stale(question: Question, document: OpenDocument) -> NoCompletion:
+    detail = f"asked for version {question.identifier.version}, now it is {document.version}"
+    return NoCompletion(Reason.SUPERSEDED, detail)
+
+
+def _request(
+    ls: Code2LoraServer, question: Question, document: OpenDocument, cancellation: Cancellation
+) -> CompletionRequest:
+    offset = document.lines.offset_at(question.position)
+    root = ls.session.repositories.root_of(document.path)
+    inside = document.path.relative_to(root) if document.path and root else None
+    text, start = _selected(question, document, offset)
+    return CompletionRequest(
+        document=document.snapshot(),
+        offset=offset,
+        trigger=question.trigger,
+        repository=root,
+        path=inside.as_posix() if inside else None,
+        selected_text=text,
+        selected_start=start,
+        deadline_s=ls.session.settings.completion.deadline_s,
+        cancellation=cancellation,
+    )
+
+
+def _selected(
+    question: Question, document: OpenDocument, offset: int
+) -> tuple[str | None, int | None]:
+    """The highlighted menu item and where it begins, if it ends at the cursor's right place."""
+    if question.selected is None:
+        return None, None
+    start = document.lines.offset_at(question.selected.range.start)
+    return (question.selected.text, start) if start <= offset else (None, None)
+
+
+def _checked(document: OpenDocument, question: Question, found: Completion) -> CompletionResult:
+    """``found``, if it still fits: same version, not empty, and replacing part of one line."""
+    if question.identifier.version != document.version:
+        return _stale(question, document)
+    text = document.snapshot().text
+    replaced = text[found.start : found.end]
+    if not 0 <= found.start <= found.end <= len(text) or "\n" in replaced or "\r" in replaced:
+        log.error("the engine proposed to replace %d to %d, not one line", found.start, found.end)
+        return NoCompletion(Reason.FILTERED, "it would have replaced more than one line")
+    if found.text == replaced:
+        return NoCompletion(Reason.EMPTY, "it would have changed nothing")
+    return found

@@ -1,0 +1,177 @@
+"""``workspace/executeCommand``. Arguments are optional: nothing, a path or URI, or an object."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import methodcaller
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lsprotocol import types
+
+from code2lora_lsp.runtime.api import Backend, EngineState, Reason
+from code2lora_lsp.server import protocol
+from code2lora_lsp.server.language_server import Code2LoraServer
+from code2lora_lsp.server.lifecycle import start_backend
+from code2lora_lsp.server.session import path_of
+from code2lora_lsp.server.status import announce, backend_status, full_status
+from code2lora_lsp.server.wire import Refused
+
+T = TypeVar("T")
+_KNOWN = ("folder", "uri", "language", "enabled")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a command is about; all of it optional."""
+
+    path: Path | None = None
+    language: str | None = None
+    enabled: bool | None = None
+
+    @classmethod
+    def decode(cls, given: tuple[object, ...]) -> "Arguments":
+        """Arguments as clients send them: at most one value that is not null.
+
+        Raises:
+            Refused: more values, an unknown name or a value of the wrong type.
+        """
+        values = [value for value in given if value is not None]
+        if len(values) > 1:
+            raise Refused(f"expected at most one argument, got {len(values)}: {values!r}")
+        if not values:
+            return cls()
+        raw = {"folder": values[0]} if isinstance(values[0], str) else values[0]
+        if not isinstance(raw, dict):
+            raise Refused(f"expected a path, a URI or an object, got {raw!r}")
+        if unknown := sorted(set(raw) - set(_KNOWN)):
+            raise Refused(f"unknown argument {unknown[0]!r}; known here: {', '.join(_KNOWN)}")
+        place = _typed(raw, "uri", str) or _typed(raw, "folder", str)
+        language, enabled = _typed(raw, "language", str), _typed(raw, "enabled", bool)
+        return cls(_path(place) if place else None, language, enabled)
+
+
+def _typed(raw: dict[str, Any], name: str, kind: type[T]) -> T | None:
+    value = raw.get(name)
+    if value is None or isinstance(value, kind):
+        return value
+    raise Refused(f"argument {name!r}: expected {kind.__name__}, got {value!r}")
+
+
+def _path(place: str) -> Path:
+    path = path_of(place) if ":/" in place else Path(place)
+    if path is None or not path.is_absolute():
+        raise Refused(f"expected a file URI or an absolute path, got {place!r}")
+    return path.resolve()
+
+
+async def refresh_adapter(ls: Code2LoraServer, *given: object) -> protocol.Json:
+    """Read HEAD again, of one repository or of all; undoes a roll-back."""
+    roots = _roots(ls, Arguments.decode(given))
+    if backend_status(ls).engine is EngineState.UNLOADED:
+        await _call(ls, lambda backend: backend.start())
+    for root in roots:
+        await _call(ls, methodcaller("refresh", root))
+    return {"refreshed": [str(root) for root in roots]}
+
+
+async def roll_back_adapter(ls: Code2LoraServer, *given: object) -> protocol.Json:
+    """Use the adapter before the current one until the next refresh."""
+    arguments = Arguments.decode(given)
+    roots, active = _roots(ls, arguments), ls.session.active_root()
+    root = active if active in roots else roots[0]
+    commit = await _call(ls, lambda backend: backend.roll_back(root))
+    if commit is None:
+        raise Refused(f"{root}: there is no earlier adapter to roll back to")
+    return {"root": str(root), "adapterCommit": commit}
+
+
+async def unload_model(ls: Code2LoraServer, *given: object) -> protocol.Json:
+    """Free the model's memory; ``loadModel`` or ``refreshAdapter`` bring it back."""
+    Arguments.decode(given)
+    await _call(ls, lambda backend: backend.unload())
+    ls.session.pending.drop_all(Reason.UNLOADED, "")
+    return {"unloaded": True}
+
+
+async def load_model(ls: Code2LoraServer, *given: object) -> protocol.Json:
+    """Load the model again after ``unloadModel``; after a failed start, try once more."""
+    Arguments.decode(given)
+    if ls.host.failure:
+        start_backend(ls)
+    else:
+        await _call(ls, lambda backend: backend.start())
+    return {"loading": True}
+
+
+def show_status(ls: Code2LoraServer, *given: object) -> protocol.Json:
+    """Show the status in one sentence and return all of it."""
+    Arguments.decode(given)
+    status = full_status(ls)
+    last = status["lastEmpty"]
+    why = f" (last empty answer: {last['message']})" if last else ""
+    message = f"code2lora: {status['message']}{why}"
+    ls.window_show_message(types.ShowMessageParams(types.MessageType.Info, message))
+    return status
+
+
+def toggle_completions(ls: Code2LoraServer, *given: object) -> protocol.Json:
+    """Flip completions everywhere, for a language or in a folder; ``enabled`` sets them."""
+    arguments = Arguments.decode(given)
+    result = _toggle(ls, arguments)
+    if not result["enabled"]:
+        ls.session.pending.drop_all(Reason.OFF, str(result["scope"]))
+    announce(ls)
+    return result
+
+
+def _toggle(ls: Code2LoraServer, arguments: Arguments) -> protocol.Json:
+    session, toggles = ls.session, ls.session.toggles
+    if arguments.language and arguments.path:
+        raise Refused("a toggle is for a language or for a folder, not for both at once")
+    if arguments.language:
+        language = arguments.language
+        on = _flipped(arguments, is_on=session.language_on(language))
+        toggles.languages[language] = on
+        return {"scope": f"language {language}", "enabled": on}
+    if arguments.path:
+        folder = arguments.path if arguments.path.is_dir() else arguments.path.parent
+        on = _flipped(arguments, is_on=toggles.folder_of(folder) is not False)
+        toggles.folders[folder] = on
+        return {"scope": f"folder {folder}", "enabled": on}
+    toggles.everywhere = on = _flipped(arguments, is_on=session.completions_on())
+    return {"scope": "everywhere", "enabled": on}
+
+
+def _flipped(arguments: Arguments, *, is_on: bool) -> bool:
+    return not is_on if arguments.enabled is None else arguments.enabled
+
+
+def _roots(ls: Code2LoraServer, arguments: Arguments) -> list[Path]:
+    """The followed repositories meant: the one around the given path, or all. Never empty."""
+    followed = ls.session.repositories.roots()
+    if not followed:
+        raise Refused("no repository is followed: open a folder or a file inside a git work tree")
+    if arguments.path is None:
+        return followed
+    root = ls.session.repositories.root_of(arguments.path)
+    if root is None:
+        known = ", ".join(str(root) for root in followed)
+        raise Refused(f"{arguments.path} is in no followed repository; followed are: {known}")
+    return [root]
+
+
+async def _call(ls: Code2LoraServer, work: Callable[[Backend], T]) -> T:
+    if ls.host.backend is None:
+        raise Refused(ls.host.failure or "the engine is still starting; try again in a moment")
+    return await asyncio.wrap_future(ls.host.call(work))
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    protocol.REFRESH_ADAPTER: refresh_adapter,
+    protocol.SHOW_STATUS: show_status,
+    protocol.TOGGLE_COMPLETIONS: toggle_completions,
+    protocol.ROLL_BACK_ADAPTER: roll_back_adapter,
+    protocol.UNLOAD_MODEL: unload_model,
+    protocol.LOAD_MODEL: load_model,
+}

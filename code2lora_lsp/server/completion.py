@@ -1,0 +1,73 @@
+"""``textDocument/completion``: the fallback for clients without inline completion.
+
+One single-line item: editors' menus indent further lines as they see fit.
+"""
+
+import re
+
+from lsprotocol import types
+
+from code2lora_lsp.config import Settings
+from code2lora_lsp.server.asking import Proposal, Question, ask, stamped
+from code2lora_lsp.server.client import ClientTraits
+from code2lora_lsp.server.language_server import Code2LoraServer
+
+OPTIONS = types.CompletionOptions(trigger_characters=["."], resolve_provider=False)
+_WORD = re.compile(r"\w*\Z")
+_LABEL_CHARS = 60
+
+
+def is_due(settings: Settings, client: ClientTraits) -> bool:
+    """Whether this client gets the fallback: both at once would decode everything twice."""
+    wish = settings.completion.fallback
+    return wish == "always" or (wish == "auto" and not client.inline)
+
+
+def registration_options(settings: Settings) -> types.CompletionRegistrationOptions:
+    selector = [
+        types.TextDocumentFilterLanguage(language=language)
+        for language in settings.completion.languages
+    ]
+    return types.CompletionRegistrationOptions(
+        document_selector=selector or None,
+        trigger_characters=OPTIONS.trigger_characters,
+        resolve_provider=False,
+    )
+
+
+async def completion(ls: Code2LoraServer, params: types.CompletionParams) -> types.CompletionList:
+    """At most one item. LSP does not say here whether the user asked or merely typed."""
+    items: list[types.CompletionItem] = []
+    if is_due(ls.session.settings, ls.session.client):
+        proposal = await ask(ls, Question(stamped(params.text_document), params.position))
+        items = [_item(proposal)] if proposal and _first_line(proposal.text) else []
+    return types.CompletionList(is_incomplete=True, items=items)
+
+
+def _first_line(text: str) -> str:
+    return re.split(r"[\r\n]", text, maxsplit=1)[0].rstrip()
+
+
+def _item(proposal: Proposal) -> types.CompletionItem:
+    """The item, widened to the start of the word: menus match items against the whole word."""
+    text = proposal.document.snapshot().text
+    line_start = max(text.rfind(end, 0, proposal.start) for end in "\r\n") + 1
+    found = _WORD.search(text, line_start, proposal.start)
+    word = found.group() if found else ""
+    line = word + _first_line(proposal.text)
+    start = proposal.start - len(word)
+    where = proposal.document.lines.range_of(start, proposal.end)
+    return types.CompletionItem(
+        label=line.strip()[:_LABEL_CHARS],
+        kind=types.CompletionItemKind.Text,
+        detail="code2lora",
+        documentation=types.MarkupContent(
+            types.MarkupKind.Markdown, f"```{proposal.document.language_id}\n{line}\n```"
+        ),
+        sort_text="\x7f",
+        filter_text=line,
+        preselect=False,
+        insert_text_format=types.InsertTextFormat.PlainText,
+        insert_text_mode=types.InsertTextMode.AsIs,
+        text_edit=types.TextEdit(where, line),
+    )

@@ -1,0 +1,71 @@
+"""What is open, in which version; and whose repository it needs."""
+
+import logging
+
+from lsprotocol import types
+
+from code2lora_lsp.runtime.api import Reason
+from code2lora_lsp.server.language_server import Code2LoraServer
+from code2lora_lsp.server.session import OpenDocument, document_key
+
+log = logging.getLogger(__name__)
+
+
+def did_open(ls: Code2LoraServer, params: types.DidOpenTextDocumentParams) -> None:
+    key = document_key(params.text_document.uri)
+    document = OpenDocument(params.text_document, ls.session.encoding)
+    ls.session.pending.drop(key, Reason.SUPERSEDED, "the document was opened again")
+    ls.session.documents[key] = document
+    ls.session.active = key
+    hold_repository(ls, document)
+
+
+def hold_repository(ls: Code2LoraServer, document: OpenDocument) -> None:
+    """Follow the repository of a document outside all known ones, as long as it is open."""
+    if document.path is None or not ls.session.language_on(document.language_id):
+        return
+    if ls.host.is_started:
+        holder = _holder(document.uri)
+        ls.spawn(ls.session.repositories.hold_document(holder, document.path))
+
+
+def did_change(ls: Code2LoraServer, params: types.DidChangeTextDocumentParams) -> None:
+    key = document_key(params.text_document.uri)
+    document = ls.session.documents.get(key)
+    if document is None:
+        log.warning("a change to %s, which is not open, was ignored", params.text_document.uri)
+        return
+    document.apply(params.text_document.version, list(params.content_changes))
+    ls.session.pending.drop(key, Reason.SUPERSEDED, "the document changed")
+    ls.session.active = key
+
+
+def did_close(ls: Code2LoraServer, params: types.DidCloseTextDocumentParams) -> None:
+    key = document_key(params.text_document.uri)
+    ls.session.pending.drop(key, Reason.SUPERSEDED, "the document was closed")
+    ls.session.documents.pop(key, None)
+    if ls.session.active == key:
+        ls.session.active = None
+    if ls.host.is_started:
+        ls.spawn(ls.session.repositories.release(_holder(params.text_document.uri)))
+
+
+def did_focus(ls: Code2LoraServer, params: object) -> None:
+    """Copilot's notification: the user looks at this document now."""
+    document = params.get("textDocument") if isinstance(params, dict) else None
+    if isinstance(document, dict) and isinstance(uri := document.get("uri"), str):
+        ls.session.active = document_key(uri)
+
+
+def did_show(ls: Code2LoraServer, _params: object) -> None:
+    """Copilot's notification: an item was shown. Counted for the status, kept nowhere."""
+    ls.session.counts.shown += 1
+
+
+def did_accept_part(ls: Code2LoraServer, _params: object) -> None:
+    """Copilot's notification: a part was accepted. The text itself arrives as a change."""
+    ls.session.counts.partially_accepted += 1
+
+
+def _holder(uri: str) -> str:
+    return f"document {document_key(uri)}"

@@ -1,0 +1,35 @@
+"""``textDocument/inlineCompletion``: ghost text."""
+
+from lsprotocol import types
+
+from code2lora_lsp.config import Settings
+from code2lora_lsp.runtime.api import Trigger
+from code2lora_lsp.server.asking import Question, ask, stamped
+from code2lora_lsp.server.language_server import Code2LoraServer
+
+
+def registration_options(settings: Settings) -> types.InlineCompletionRegistrationOptions:
+    """Options for dynamic registration: the configured languages, or whatever the client serves."""
+    selector = [
+        types.TextDocumentFilterLanguage(language=language)
+        for language in settings.completion.languages
+    ]
+    return types.InlineCompletionRegistrationOptions(document_selector=selector or None)
+
+
+async def inline_completion(
+    ls: Code2LoraServer, params: types.InlineCompletionParams
+) -> types.InlineCompletionList:
+    """At most one item; an empty list (never null, which keeps old ghost text) for nothing."""
+    is_invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
+    question = Question(
+        stamped(params.text_document),
+        params.position,
+        Trigger.INVOKED if is_invoked else Trigger.AUTOMATIC,
+        params.context.selected_completion_info,
+    )
+    proposal = await ask(ls, question)
+    if proposal is None:
+        return types.InlineCompletionList(items=[])
+    item = types.InlineCompletionItem(insert_text=proposal.text, range=proposal.range)
+    return types.InlineCompletionList(items=[item])

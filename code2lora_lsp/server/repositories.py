@@ -1,0 +1,76 @@
+"""Which repositories are followed, and on whose behalf."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from code2lora_lsp.runtime.api import Backend
+from code2lora_lsp.server.backend_host import BackendHost
+
+T = TypeVar("T")
+
+
+class Repositories:
+    """Repositories by holder: a workspace folder or an open document outside all of them.
+
+    A repository is open as long as something holds it. Holding and releasing are serialised, so
+    that a release never overtakes the opening it undoes. Lives on the event loop.
+    """
+
+    def __init__(self, host: BackendHost) -> None:
+        self._host = host
+        self._roots: dict[str, Path] = {}
+        self._lock = asyncio.Lock()
+
+    def roots(self) -> list[Path]:
+        return sorted(set(self._roots.values()))
+
+    def root_of(self, path: Path | None) -> Path | None:
+        """The innermost followed repository that holds ``path``."""
+        if path is None:
+            return None
+        holding = [root for root in self._roots.values() if path.is_relative_to(root)]
+        return max(holding, key=lambda root: len(root.parts), default=None)
+
+    async def hold(self, holder: str, folder: Path) -> None:
+        """Follow the repository around ``folder``, if there is one, for ``holder``."""
+        async with self._lock:
+            root = await self._call(lambda backend: backend.open_repository(folder))
+            if root is not None:
+                self._roots[holder] = root
+
+    async def hold_document(self, holder: str, path: Path) -> None:
+        """Follow the document's own repository, unless a followed one already is its own."""
+        async with self._lock:
+            known = self.root_of(path)
+            nested = await asyncio.to_thread(_has_own_repository, path, known)
+            if known is not None and not nested:
+                return
+            root = await self._call(lambda backend: backend.open_repository(path.parent))
+            if root is not None:
+                self._roots[holder] = root
+
+    async def release(self, holder: str) -> None:
+        """Close the repository ``holder`` held, if it was the last one."""
+        async with self._lock:
+            root = self._roots.pop(holder, None)
+            if root is not None and root not in self._roots.values():
+                await self._call(lambda backend: backend.close_repository(root))
+
+    def forget(self) -> None:
+        """Drop what a lost backend followed."""
+        self._roots.clear()
+
+    def _call(self, work: Callable[[Backend], T]) -> Awaitable[T]:
+        return asyncio.wrap_future(self._host.call(work))
+
+
+def _has_own_repository(path: Path, known: Path | None) -> bool:
+    """Whether a ``.git`` lies between ``path`` and the root ``known`` (a submodule)."""
+    for folder in path.parents:
+        if folder == known:
+            return False
+        if (folder / ".git").exists():
+            return True
+    return False

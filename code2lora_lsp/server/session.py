@@ -1,0 +1,129 @@
+"""The mutable LSP-side state of one connection, owned by the event loop."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+from lsprotocol import types
+from pygls.uris import to_fs_path
+
+from code2lora_lsp.config import Settings
+from code2lora_lsp.errors import ConfigError
+from code2lora_lsp.runtime.api import NoCompletion, Reason
+from code2lora_lsp.server.client import ClientTraits
+from code2lora_lsp.server.convert import Encoding, Lines
+from code2lora_lsp.server.pending import PendingRequests
+from code2lora_lsp.server.repositories import Repositories
+from code2lora_lsp.server.toggles import Toggles
+from code2lora_lsp.text.document import DocumentSnapshot
+
+
+def document_key(uri: str) -> str:
+    """One name per document: clients do not agree on what to percent-encode."""
+    return unquote(uri)
+
+
+def path_of(uri: str) -> Path | None:
+    """The file a URI names, links resolved; ``None`` for anything that is not a file."""
+    path = to_fs_path(uri)
+    return Path(os.path.realpath(path)) if path else None
+
+
+class OpenDocument:
+    """One document the client has open."""
+
+    def __init__(self, item: types.TextDocumentItem, encoding: Encoding) -> None:
+        self.uri = item.uri
+        self.version = item.version
+        self.language_id = item.language_id
+        self.path = path_of(item.uri)
+        self.lines = Lines(item.text, encoding)
+        self._snapshot: DocumentSnapshot | None = None
+
+    def apply(self, version: int, changes: list[types.TextDocumentContentChangeEvent]) -> None:
+        for change in changes:
+            if isinstance(change, types.TextDocumentContentChangePartial):
+                self.lines.replace(change.range, change.text)
+            else:
+                self.lines.replace_all(change.text)
+        self.version = version
+        self._snapshot = None
+
+    def snapshot(self) -> DocumentSnapshot:
+        if self._snapshot is None:
+            self._snapshot = DocumentSnapshot(
+                self.uri, self.version, self.language_id, self.lines.text()
+            )
+        return self._snapshot
+
+
+@dataclass
+class Counts:
+    """What happened in this session; shown by ``code2lora/status``, sent nowhere."""
+
+    asked: int = 0
+    offered: int = 0
+    shown: int = 0
+    partially_accepted: int = 0
+
+
+@dataclass
+class Session:
+    """Everything that changes while a client is connected.
+
+    Attributes:
+        base_settings: command line and initializationOptions; what the editor sends later is
+            decoded on top of these.
+        settings: what holds now.
+        folders: workspace folders by key.
+        incidents: messages already shown, so that each is shown once.
+        late_errors: what was wrong with initializationOptions, told after ``initialized``.
+        last_empty: why the latest request got nothing.
+        active: key of the document last opened, changed or asked about.
+    """
+
+    base_settings: Settings
+    settings: Settings
+    repositories: Repositories
+    client: ClientTraits = field(default_factory=ClientTraits)
+    encoding: Encoding = Encoding.UTF16
+    documents: dict[str, OpenDocument] = field(default_factory=dict)
+    folders: dict[str, Path] = field(default_factory=dict)
+    pending: PendingRequests = field(default_factory=PendingRequests)
+    toggles: Toggles = field(default_factory=Toggles)
+    counts: Counts = field(default_factory=Counts)
+    incidents: set[str] = field(default_factory=set)
+    last_empty: NoCompletion | None = None
+    active: str | None = None
+    late_errors: list[ConfigError] = field(default_factory=list)
+    was_shut_down: bool = False
+
+    def document(self, uri: str) -> OpenDocument | None:
+        return self.documents.get(document_key(uri))
+
+    def completions_on(self) -> bool:
+        """The switch for everything, before languages and folders are looked at."""
+        if self.toggles.everywhere is not None:
+            return self.toggles.everywhere
+        return self.settings.completion.enabled
+
+    def language_on(self, language_id: str) -> bool:
+        listed = self.settings.completion.languages
+        return self.toggles.languages.get(language_id, not listed or language_id in listed)
+
+    def why_off(self, document: OpenDocument) -> NoCompletion | None:
+        """Why ``document`` gets no completions at all, or ``None`` if it does."""
+        if not self.completions_on():
+            return NoCompletion(Reason.OFF, "everywhere")
+        if not self.language_on(document.language_id):
+            return NoCompletion(Reason.OFF, f"for the language {document.language_id}")
+        if self.toggles.folder_of(document.path) is False:
+            return NoCompletion(Reason.OFF, "in this folder")
+        return None
+
+    def active_root(self) -> Path | None:
+        """The repository the user works in: the active document's, else the first one."""
+        document = self.documents.get(self.active or "")
+        root = self.repositories.root_of(document.path) if document else None
+        return root or next(iter(self.repositories.roots()), None)

@@ -1,0 +1,136 @@
+"""Several folders, several repositories; commands that are about one of them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import folder_json
+from tests.e2e.fake import fake_client, plan
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("one", "two", "other", "one/vendored", "first"):
+        (tmp_path / name / ".git").mkdir(parents=True)
+        (tmp_path / name / "src").mkdir()
+    (tmp_path / "loose").mkdir()
+    return tmp_path.resolve()
+
+
+def opened(client, *verbs):
+    calls = client.inside()["calls"]
+    return [
+        (verb, Path(path).name) for verb, path in calls[1:] if verb in (verbs or ("open", "close"))
+    ]
+
+
+def seen(client, path):
+    client.open(path.as_uri(), plan() + "x")
+    client.inline(path.as_uri(), 1, 1)
+    request = client.inside()["requests"][-1]
+    return request["repository"], request["path"]
+
+
+def test_each_document_is_asked_about_with_its_own_repository(tree):
+    with fake_client() as client:
+        client.initialize(folders=[tree / "one", tree / "two" / "src", tree / "loose"])
+        client.wait_ready()
+        client.wait_until(lambda: len(opened(client)) == 3)
+        assert opened(client) == [("open", "one"), ("open", "src"), ("open", "loose")]
+        assert seen(client, tree / "one/src/a.py") == (str(tree / "one"), "src/a.py")
+        assert seen(client, tree / "two/b.py") == (str(tree / "two"), "b.py")
+        assert seen(client, tree / "loose/c.py") == (None, None)
+        client.open((tree / "one/vendored/src/d.py").as_uri(), "")
+        client.wait_until(lambda: len(client.status()["repositories"]) == 3)
+        found = seen(client, tree / "one/vendored/src/d.py")
+        assert found == (str(tree / "one/vendored"), "src/d.py")
+
+
+def test_folders_come_and_go_and_a_shared_repository_stays_for_the_other(tree):
+    with fake_client() as client:
+        client.initialize(folders=[tree / "one"])
+        client.wait_ready()
+        change_folders(client, added=[tree / "one" / "src", tree / "two"], removed=[])
+        client.wait_until(lambda: len(opened(client)) == 3)
+        change_folders(client, added=[], removed=[tree / "one"])
+        change_folders(client, added=[], removed=[tree / "two"])
+        client.wait_until(lambda: opened(client, "close"))
+        assert opened(client, "close") == [("close", "two")]
+        change_folders(client, added=[], removed=[tree / "one" / "src"])
+        client.wait_until(lambda: len(opened(client, "close")) == 2)
+        assert opened(client, "close")[-1] == ("close", "one")
+
+
+def change_folders(client, added, removed):
+    event = {"added": [folder_json(f) for f in added], "removed": [folder_json(f) for f in removed]}
+    client.notify("workspace/didChangeWorkspaceFolders", {"event": event})
+
+
+def test_a_file_outside_all_folders_opens_its_repository_while_it_is_open(tree):
+    with fake_client() as client:
+        client.initialize(folders=[tree / "one"])
+        client.wait_ready()
+        uri = (tree / "other/src/x.py").as_uri()
+        client.open((tree / "two/readme.md").as_uri(), "", language="markdown")
+        client.open(uri, plan() + "x")
+        client.wait_until(lambda: ("open", "src") in opened(client))
+        assert seen(client, tree / "other/src/y.py") == (str(tree / "other"), "src/y.py")
+        client.close_document(uri)
+        client.close_document((tree / "other/src/y.py").as_uri())
+        client.wait_until(lambda: opened(client, "close"))
+        assert opened(client) == [("open", "one"), ("open", "src"), ("close", "other")]
+
+
+def test_the_message_names_the_adapter_of_the_document_in_use(tree):
+    with fake_client() as client:
+        client.initialize(folders=[tree / "one"])
+        client.wait_ready()
+        client.wait_until(lambda: client.status()["repositories"])
+        status = client.status()
+        assert (status["message"], status["root"]) == ("adapter @ a1b2c3", str(tree / "one"))
+        assert status["repositories"][0]["commitsBehind"] == 0
+
+
+def test_commands_act_on_the_repository_that_is_meant(tree):
+    with fake_client() as client:
+        client.initialize(folders=[tree / "one", tree / "two", tree / "first"])
+        client.wait_ready()
+        client.wait_until(lambda: len(client.status()["repositories"]) == 3)
+        refreshed = client.execute("code2lora.refreshAdapter").result()["refreshed"]
+        assert [Path(root).name for root in refreshed] == ["first", "one", "two"]
+        argument = {"uri": (tree / "two/src").as_uri()}
+        refreshed = client.execute("code2lora.refreshAdapter", argument).result()["refreshed"]
+        assert refreshed == [str(tree / "two")]
+        client.open((tree / "two/a.py").as_uri(), "")
+        rolled = client.execute("code2lora.rollBackAdapter").result()
+        assert rolled == {"root": str(tree / "two"), "adapterCommit": "0ldc0de"}
+        error = client.execute("code2lora.rollBackAdapter", str(tree / "first")).error()
+        assert "there is no earlier adapter to roll back to" in error.message
+        error = client.execute("code2lora.refreshAdapter", str(tree / "loose")).error()
+        assert "is in no followed repository; followed are:" in error.message
+        error = client.execute("code2lora.refreshAdapter", {"fodler": "x"}).error()
+        assert "unknown argument 'fodler'; known here: folder, uri, language" in error.message
+
+
+def test_toggles_and_the_model_switch(tree):
+    path = (tree / "one/a.py").as_uri()
+    with fake_client() as client:
+        client.initialize(folders=[tree / "one"])
+        client.wait_ready()
+        client.open(path, plan() + "x")
+        assert len(client.inline(path, 1, 1)) == 1
+        for argument in (None, {"language": "python"}, {"folder": str(tree / "one")}):
+            off = client.execute("code2lora.toggleCompletions", argument).result()
+            assert off["enabled"] is False
+            assert client.inline(path, 1, 1) == []
+            on = client.execute("code2lora.toggleCompletions", argument).result()
+            assert on == {"scope": off["scope"], "enabled": True}
+            assert len(client.inline(path, 1, 1)) == 1
+        assert client.execute("code2lora.showStatus").result()["kind"] == "Normal"
+        assert client.messages("window/showMessage")[-1]["message"].startswith(
+            "code2lora: adapter @"
+        )
+        client.execute("code2lora.unloadModel").result()
+        client.wait_until(lambda: client.status()["kind"] == "Inactive")
+        client.execute("code2lora.loadModel").result()
+        client.wait_ready()
