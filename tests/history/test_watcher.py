@@ -301,7 +301,7 @@ def test_the_probe_measures_an_event_and_leaves_nothing_behind(followed: GitRepo
     assert watcher.state is WatchState.WATCHING
     assert 0 < watcher.probe(timeout_s=10) < 10
     assert not (followed.git_dir / PROBE_NAME).exists()
-    watcher._events.stop()
+    watcher._events._handler._on_event = lambda path: None
     with pytest.raises(FollowError, match="no file event within"):
         watcher.probe(timeout_s=0.01)
     watcher.stop()
