@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +43,8 @@ class Location:
 
     @property
     def is_submodule(self) -> bool:
-        return (self.root / ".git").is_file() and "modules" in self.common_dir.parts
+        inside = (".git", "modules") in pairwise(self.common_dir.parts)
+        return inside and (self.root / ".git").is_file()
 
     @property
     def is_bare(self) -> bool:
