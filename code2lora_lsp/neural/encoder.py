@@ -132,7 +132,11 @@ def cut_windows(token_ids: Sequence[int], recipe: WindowRecipe) -> list[list[int
     step = recipe.chunk_tokens - recipe.overlap_tokens
     last = max(0, -(-(len(token_ids) - recipe.chunk_tokens) // step)) * step
     starts = range(0, min(last + 1, len(token_ids)), step)
-    starts_kept = [s for s in starts if len(token_ids) - s >= recipe.min_tokens]
+    starts_kept = [
+        start
+        for start in starts
+        if min(recipe.chunk_tokens, len(token_ids) - start) >= recipe.min_tokens
+    ]
     return [
         list(token_ids[start : start + recipe.chunk_tokens])
         for start in _spread(starts_kept, recipe.max_windows)
