@@ -16,6 +16,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Reply:
 class LspClient:
     """One connection. Documents are named by URI or by a bare name, and kept track of."""
 
-    def __init__(self, reader: Any, writer: Any, process: subprocess.Popen[bytes] | None) -> None:
+    def __init__(self, reader: Any, writer: Any, process: Any) -> None:
         self.process = process
         self.notifications: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
@@ -103,7 +104,7 @@ class LspClient:
         connection.close()  # the two files keep it open
         return client
 
-    def __enter__(self) -> "LspClient":
+    def __enter__(self) -> Any:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -235,6 +236,15 @@ class LspClient:
         self.send({"id": reply.id, "method": method, "params": params})
         return reply
 
+    def request_then_notify(self, request: tuple[str, Any], note: tuple[str, Any]) -> Reply:
+        """Both in one write, so that the server reads them at once."""
+        self._next_id += 1
+        reply = self._replies[self._next_id] = Reply(self._next_id)
+        first = {"jsonrpc": "2.0", "id": reply.id, "method": request[0], "params": request[1]}
+        second = {"jsonrpc": "2.0", "method": note[0], "params": note[1]}
+        self._outbox.put(b"".join(_framed(json.dumps(each).encode()) for each in (first, second)))
+        return reply
+
     def notify(self, method: str, params: Any) -> None:
         self.send({"method": method, "params": params})
 
@@ -243,7 +253,7 @@ class LspClient:
         self.send_raw(json.dumps({"jsonrpc": "2.0", **body}, ensure_ascii=False).encode())
 
     def send_raw(self, body: bytes) -> None:
-        self._outbox.put(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self._outbox.put(_framed(body))
 
     def close(self) -> None:
         """Hang up; a process that is still there a moment later is killed."""
@@ -259,17 +269,13 @@ class LspClient:
         self._reader.close()
 
     def _write(self) -> None:
-        while (data := self._outbox.get()) is not None:
-            try:
+        with suppress(OSError):  # the server is gone
+            while (data := self._outbox.get()) is not None:
                 view = memoryview(data)
                 while view:
                     view = view[self._writer.write(view) :]
-            except OSError:
-                break
-        try:
+        with suppress(OSError):
             self._writer.close()
-        except OSError:
-            return
 
     def _read(self) -> None:
         while (body := self._read_body()) is not None:
@@ -315,6 +321,10 @@ class LspClient:
         if message["method"] == "workspace/configuration":
             return [self.configuration for _ in message["params"]["items"]]
         return None
+
+
+def _framed(body: bytes) -> bytes:
+    return b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 INLINE: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.client import LspClient
+from tests.e2e.fork_server import ROOT, ForkedServer
 
 COMMAND = [sys.executable, "-m", "tests.e2e.fake_server"]
-ROOT = Path(__file__).parents[2]
 
 
 class FakeClient(LspClient):
@@ -34,12 +34,22 @@ class FakeClient(LspClient):
 
 
 @contextmanager
-def fake_client(*, may_fail: bool = False, **script: Any) -> Iterator[FakeClient]:
-    """A running fake server, not initialized yet. ``may_fail`` allows tracebacks in its log."""
+def fake_client(
+    *, may_fail: bool = False, fresh: bool = False, **script: Any
+) -> Iterator[FakeClient]:
+    """A running fake server, not initialized yet.
+
+    ``may_fail`` allows tracebacks in its log; ``fresh`` starts an interpreter just for it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         log_path = Path(folder) / "stderr"
         with log_path.open("wb") as log:
-            client = FakeClient.start([*COMMAND, json.dumps(script)], cwd=ROOT, stderr=log)
+            if fresh or sys.platform == "win32":
+                command = [*COMMAND, json.dumps(script)]
+                client = FakeClient.start(command, cwd=ROOT, stderr=log)
+            else:
+                server = ForkedServer(script, log)
+                client = FakeClient(server.stdout, server.stdin, server)
         client.log_path = log_path
         with client:
             yield client

@@ -21,6 +21,8 @@ from code2lora_lsp.errors import ModelMissing
 from code2lora_lsp.runtime import api
 from code2lora_lsp.server.server import create_server, run_stdio, run_tcp
 
+log = logging.getLogger("fake")
+
 
 @dataclass(frozen=True)
 class Script:
@@ -116,7 +118,7 @@ class FakeBackend:
         return self._status
 
     def close(self, timeout_s: float = 2.0) -> None:
-        print("backend closed", file=sys.stderr, flush=True)
+        log.info("backend closed")
 
     def set_status(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)
@@ -199,11 +201,16 @@ def main() -> int:
 
     @server.feature("fake/print")
     def print_something(_params) -> None:
-        print("a stray print", flush=True)
+        print("a stray print", flush=True)  # noqa: T201 - what the test is about
 
     if script.tcp:
-        return run_tcp(server, on_listening=lambda _h, p: print(p, file=sys.stderr, flush=True))
+        return run_tcp(server, on_listening=tell_port)
     return run_stdio(server)
+
+
+def tell_port(_host: str, port: int) -> None:
+    sys.stderr.write(f"{port}\n")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

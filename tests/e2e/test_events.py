@@ -77,7 +77,11 @@ def test_the_status_is_sent_when_it_changes_and_only_then():
         for engine in ("loading", "ready", "ready", "failed", "ready"):
             client.emit("status", engine=engine)
             client.status()
-        said = lambda: [(m["kind"], m["busy"]) for m in client.messages("code2lora/statusChanged")]
+
+        def said():
+            messages = client.messages("code2lora/statusChanged")
+            return [(m["kind"], m["busy"]) for m in messages]
+
         client.wait_until(lambda: len(said()) >= 4)
         assert said() == [("Normal", True), ("Normal", False), ("Error", False), ("Normal", False)]
         message = client.messages("code2lora/statusChanged")[1]

@@ -17,11 +17,13 @@ INLINE_METHOD = "textDocument/inlineCompletion"
 
 
 def test_initialize_answers_without_importing_torch():
-    with fake_client() as client:
+    with fake_client(fresh=True) as client:
         client.initialize()
         assert client.inside()["torch"] is False
         modules = "import sys, tests.e2e.fake_server; print(*sys.modules)"
-        found = subprocess.run([sys.executable, "-c", modules], cwd=ROOT, capture_output=True)
+        found = subprocess.run(
+            [sys.executable, "-c", modules], cwd=ROOT, capture_output=True, check=True
+        )
         assert {"torch", "transformers", "peft"}.isdisjoint(found.stdout.decode().split())
 
 
