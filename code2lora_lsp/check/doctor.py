@@ -10,12 +10,15 @@ from pathlib import Path
 
 from code2lora_lsp.check.report import Finding, Verdict
 from code2lora_lsp.config import Settings
-from code2lora_lsp.errors import Code2LoraError
+from code2lora_lsp.errors import Code2LoraError, FollowError
 
 PACKAGES = (
     "torch", "transformers", "peft", "tokenizers", "safetensors",
     "pygls", "lsprotocol", "watchdog", "GitPython", "tree-sitter",
 )  # fmt: skip
+
+PROBE_TEXT = "import os\n\n\ndef read_lines(path):\n    with open(path) as file:\n        return "
+SLOW_S = 5.0
 
 Check = Callable[[], Finding]
 
@@ -25,37 +28,32 @@ def examine(settings: Settings, folder: Path, *, deep: bool) -> Iterator[Finding
 
     ``deep`` also loads the models and asks for one completion.
     """
-    checks: list[Check] = [
-        _python,
-        _packages,
-        lambda: _device(settings),
-        lambda: _backbone(settings),
-        lambda: _fim_tokens(settings),
-        lambda: _checkpoint(settings),
-        lambda: _repository(folder),
-        lambda: _watcher(settings, folder),
-        lambda: _state_store(settings),
-        lambda: _adapter(settings, folder),
-    ]
+    checks: dict[str, Check] = {
+        "python": _python,
+        "packages": _packages,
+        "device": lambda: _device(settings),
+        "backbone": lambda: _backbone(settings),
+        "fim_tokens": lambda: _fim_tokens(settings),
+        "checkpoint": lambda: _checkpoint(settings),
+        "repository": lambda: _repository(folder),
+        "watcher": lambda: _watcher(settings, folder),
+        "state_store": lambda: _state_store(settings),
+        "adapter": lambda: _adapter(settings, folder),
+    }
     if deep:
-        checks.append(lambda: _completion(settings, folder))
-    for check in checks:
-        yield _guarded(check)
+        checks["completion"] = lambda: _completion(settings, folder)
+    for check_id, check in checks.items():
+        yield _guarded(check_id, check)
 
 
-def _guarded(check: Check) -> Finding:
+def _guarded(check_id: str, check: Check) -> Finding:
     """One failing check never hides the next."""
     started_s = time.monotonic()
     try:
         finding = check()
     except Code2LoraError as error:
-        name = check.__name__.strip("_") if check.__name__ != "<lambda>" else _lambda_name(check)
-        finding = Finding(name, Verdict.FAIL, str(error), "see the message")
+        finding = Finding(check_id, Verdict.FAIL, str(error))
     return replace(finding, took_ms=(time.monotonic() - started_s) * 1000)
-
-
-def _lambda_name(check: Check) -> str:
-    return check.__code__.co_names[0].strip("_")
 
 
 def _python() -> Finding:
@@ -64,12 +62,11 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
-    versions, absent = [], []
-    for name in PACKAGES:
-        try:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            absent.append(name)
+    found = {
+        d.name.lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()
+    }
+    absent = [name for name in PACKAGES if name.lower() not in found]
+    versions = [f"{name} {found.get(name.lower())}" for name in PACKAGES]
     if absent:
         hint = "install them: pip install code2lora-lsp"
         return Finding("packages", Verdict.FAIL, f"not installed: {', '.join(absent)}", hint)
@@ -77,10 +74,14 @@ def _packages() -> Finding:
 
 
 def _device(settings: Settings) -> Finding:
-    from code2lora_lsp.runtime.models import choose_device
+    import torch
 
-    choice = choose_device(settings.model.device)
-    return Finding("device", Verdict.OK, f"{choice.device}, {choice.dtype_name}: {choice.reason}")
+    from code2lora_lsp.runtime.model_loading import choose_device
+
+    device, dtype = choose_device(settings.model)
+    has_cuda = torch.cuda.is_available()
+    seen = torch.cuda.get_device_name() if has_cuda else "no CUDA device on this machine"
+    return Finding("device", Verdict.OK, f"{device}, {str(dtype).removeprefix('torch.')} ({seen})")
 
 
 def _backbone(settings: Settings) -> Finding:
@@ -144,11 +145,10 @@ def _watcher(settings: Settings, folder: Path) -> Finding:
     watcher.start()
     try:
         seconds = watcher.probe()
+    except FollowError as error:
+        return Finding("watcher", Verdict.WARN, str(error))
     finally:
         watcher.stop()
-    if seconds is None:
-        hint = f"commits are still seen, by a poll every {settings.follow.poll_s} s"
-        return Finding("watcher", Verdict.WARN, "file events do not arrive", hint)
     return Finding("watcher", Verdict.OK, f"a touch is seen after {seconds * 1000:.0f} ms")
 
 
@@ -184,7 +184,17 @@ def _adapter(settings: Settings, folder: Path) -> Finding:
 
 
 def _completion(settings: Settings, folder: Path) -> Finding:
-    from code2lora_lsp.runtime.probe import timed_completion
+    from code2lora_lsp.runtime.api import Completion
+    from code2lora_lsp.runtime.oneshot import OneShot
 
-    detail, hint = timed_completion(settings, folder)
+    with OneShot(settings) as shot:
+        loaded_s = time.monotonic()
+        shot.wait_ready()
+        loaded_s = time.monotonic() - loaded_s
+        cold = shot.complete_text(PROBE_TEXT, folder)
+    if not isinstance(cold[0], Completion):
+        hint = "the model offers nothing for plain Python; is it a code model?"
+        return Finding("completion", Verdict.WARN, f"nothing offered: {cold[0]}", hint)
+    detail = f"model ready after {loaded_s:.1f} s, completion {cold[1] * 1000:.0f} ms cold"
+    hint = "choose a smaller model or a GPU" if cold[1] > SLOW_S else ""
     return Finding("completion", Verdict.WARN if hint else Verdict.OK, detail, hint)

@@ -21,7 +21,7 @@ _MARKS = {
     Verdict.OK: ("✓", "green"),
     Verdict.WARN: ("!", "yellow"),
     Verdict.FAIL: ("✗", "red"),
-    Verdict.SKIP: ("–", "dim"),
+    Verdict.SKIP: ("-", "dim"),
 }
 _SUMMARIES = {0: "all is well", 1: "usable, with remarks", 2: "not usable: see ✗ above"}
 

@@ -105,7 +105,7 @@ def plan_from(repository: Repository, recipe: Recipe, head: str) -> FoldPlan | N
 def count_stored(
     repository: Repository, recipe: Recipe, store: StateStore
 ) -> tuple[int, int, str | None] | None:
-    """(steps done, steps in all, newest stored commit) of HEAD's fold; ``None`` if there is none."""
+    """(steps done, steps in all, newest stored commit) of HEAD's fold, if there is one."""
     head = repository.head().commit_id
     plan = plan_from(repository, recipe, head) if head else None
     if plan is None:

@@ -1,17 +1,15 @@
-"""Which weights, from where, on which device: settings → loaded, checked, immutable models."""
+"""Where the weights are, whether they are whole, and what following a repository needs of them."""
 
 import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import platformdirs
-import torch
 
 from code2lora_lsp.config import Settings, models_root
-from code2lora_lsp.errors import DeviceUnavailable, ModelMismatch, ModelMissing
+from code2lora_lsp.errors import ModelMismatch, ModelMissing
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.neural.backbone import Backbone
 from code2lora_lsp.neural.code2lora.checkpoint import (
@@ -23,13 +21,8 @@ from code2lora_lsp.neural.code2lora.checkpoint import (
 )
 from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraEvo, Code2LoraStatic
 from code2lora_lsp.neural.decoder import Decoder
-from code2lora_lsp.neural.decoder_config import (
-    decoder_config,
-    is_own_architecture,
-    read_config_json,
-)
+from code2lora_lsp.neural.decoder_config import read_config_json
 from code2lora_lsp.neural.encoder import BackboneEncoder, TextEncoder, TransformersEncoder
-from code2lora_lsp.neural.weights import load_backbone_weights
 from code2lora_lsp.recipe import Recipe
 from code2lora_lsp.runtime.fold import count_stored
 from code2lora_lsp.runtime.state_store import StateStore
@@ -37,19 +30,6 @@ from code2lora_lsp.text.tokenizer import Tokenizer
 
 EVO_SUFFIX = "-evo"
 """The checkpoint that ships with the embedded model ``nano`` is the folder ``nano-evo``."""
-
-
-@dataclass(frozen=True)
-class DeviceChoice:
-    """Where the backbone runs, and why, in words for a log line."""
-
-    device: torch.device
-    dtype: torch.dtype
-    reason: str
-
-    @property
-    def dtype_name(self) -> str:
-        return str(self.dtype).removeprefix("torch.")
 
 
 @dataclass(frozen=True)
@@ -71,27 +51,6 @@ class FollowModels:
     def store(self, exclude: tuple[str, ...]) -> StateStore:
         """The states of this checkpoint; excluding paths changes the text, hence the key."""
         return StateStore(self.state_root, self.state_key, _recipe_key(self.recipe, exclude))
-
-
-def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> DeviceChoice:
-    """The device a setting means on this machine.
-
-    float32 on the CPU: bfloat16 matrix products are about 80 times slower on AVX2.
-
-    Raises:
-        DeviceUnavailable: ``cuda`` was asked for and is not there.
-    """
-    has_cuda = torch.cuda.is_available()
-    if wanted == "cuda" and not has_cuda:
-        raise DeviceUnavailable(
-            "model.device is 'cuda', but torch sees no CUDA device; install a CUDA build of torch "
-            "or set model.device to 'cpu'"
-        )
-    if has_cuda and wanted != "cpu":
-        name = torch.cuda.get_device_name()
-        return DeviceChoice(torch.device("cuda"), torch.bfloat16, f"{name} is present")
-    reason = "as set" if wanted == "cpu" else "no CUDA device is present"
-    return DeviceChoice(torch.device("cpu"), torch.float32, reason)
 
 
 def backbone_folder(settings: Settings) -> Path:
@@ -168,28 +127,6 @@ def backbone_fingerprint(folder: Path) -> str:
         with path.open("rb") as file:
             digest.update(file.read(1 << 20))
     return digest.hexdigest()[:12]
-
-
-def load_decoder(folder: Path, choice: DeviceChoice | None = None) -> Decoder:
-    """Our decoder over a Qwen2-family folder.
-
-    Raises:
-        ModelMissing, ModelMismatch: the folder does not hold what it should.
-    """
-    choice = choice or choose_device("cpu")
-    config = decoder_config(read_config_json(folder))
-    return Decoder(config, load_backbone_weights(folder), choice.device, choice.dtype)
-
-
-def load_backbone(folder: Path, choice: DeviceChoice) -> Backbone:
-    """Our decoder where it fits, transformers (slower) for every other architecture."""
-    if is_own_architecture(read_config_json(folder)):
-        return load_decoder(folder, choice)
-    from code2lora_lsp.neural.transformers_decoder import (  # noqa: PLC0415 - slow to import
-        TransformersDecoder,
-    )
-
-    return TransformersDecoder.from_folder(folder, choice.device, choice.dtype)
 
 
 def encoder_of_backbone(decoder: Decoder, tokenizer: Tokenizer, folder: Path) -> BackboneEncoder:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from typing_extensions import Self
+
 from code2lora_lsp.config import Settings
 from code2lora_lsp.errors import ConfigError, FollowError, SetupError
 from code2lora_lsp.neural.lora import LoraAdapter
@@ -36,7 +38,7 @@ class OneShot:
         self._changed = threading.Condition()
         self.backend = LocalBackend(settings, self._hear)
 
-    def __enter__(self) -> "OneShot":
+    def __enter__(self) -> Self:
         self.backend.start()
         return self
 
@@ -100,6 +102,15 @@ class OneShot:
             path=path.resolve().relative_to(root).as_posix() if root else None,
         )
         return self.backend.complete(request).result(timeout=timeout_s)
+
+    def complete_text(self, text: str, folder: Path) -> tuple[CompletionResult, float]:
+        """Complete at the end of a text that is in no file; the answer and its seconds."""
+        uri = (folder.resolve() / "code2lora_probe.py").as_uri()
+        request = CompletionRequest(
+            DocumentSnapshot(uri, 0, "python", text), len(text), Trigger.INVOKED
+        )
+        started_s = time.perf_counter()
+        return self.backend.complete(request).result(timeout=60), time.perf_counter() - started_s
 
     def adapter(self, root: Path) -> LoraAdapter | None:
         """The adapter now published for ``root``."""

@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from code2lora_lsp.runtime.api import Listener, ProgressBegan, ProgressEnded, ProgressMoved
 
@@ -38,3 +38,25 @@ class Progress:
         finally:
             if token is not None:
                 self._listener(ProgressEnded(token, outcome))
+
+
+class LoadingProgress:
+    """One task that a loader reports to by message and percentage, ended from outside."""
+
+    def __init__(self, progress: Progress, title: str) -> None:
+        self._progress = progress
+        self._title = title
+        self._open: tuple[ExitStack, Report] | None = None
+
+    def report(self, message: str, percentage: int | None) -> None:
+        """Begin if need be, then move."""
+        if self._open is None:
+            stack = ExitStack()
+            self._open = stack, stack.enter_context(self._progress.task(self._title))
+        self._open[1](message, percentage)
+
+    def end(self) -> None:
+        """End, if it ever began."""
+        if self._open is not None:
+            self._open[0].close()
+            self._open = None

@@ -16,14 +16,14 @@ from code2lora_lsp.neural.weights import load_backbone_weights
 class AdaptedBackbone(nn.Module):
     """Every row of a batch is computed with its own pair per projection type.
 
-    Unlike the published trainer, the LoRA branch sees ``x`` itself, not ``x.detach()``: detaching it
-    biases the gradient of every layer but the last (code2lora-spec, section 3.1).
+    Unlike the published trainer, the LoRA branch sees ``x`` itself, not ``x.detach()``: detaching
+    it biases the gradient of every layer but the last (code2lora-spec, section 3.1).
     """
 
     def __init__(self, model: nn.Module, types: Sequence[str], scale: float) -> None:
         """``model`` is a Qwen2ForCausalLM; its parameters are frozen here."""
         super().__init__()
-        self._model: Any = model.eval().requires_grad_(False)  # noqa: FBT003 - torch's signature
+        self._model: Any = model.eval().requires_grad_(False)
         self._scale = scale
         self._factors: LoraFactors | None = None
         for name, module in model.named_modules():
@@ -38,7 +38,8 @@ class AdaptedBackbone(nn.Module):
 
         model = Qwen2ForCausalLM(Qwen2Config.from_pretrained(folder))
         missing, unexpected = model.load_state_dict(load_backbone_weights(folder), strict=False)
-        assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
+        assert not unexpected, unexpected
+        assert set(missing) <= {"lm_head.weight"}, missing
         model.tie_weights()
         return cls(model, types, scale)
 
@@ -46,7 +47,8 @@ class AdaptedBackbone(nn.Module):
         """Summed cross-entropy of each row's scored tokens, [B] float32 nats.
 
         Args:
-            token_ids, targets: [B, T] int64; negative targets are not scored.
+            token_ids: [B, T] int64.
+            targets: [B, T] int64; negative ones are not scored.
             factors: A [B, R, in] and B [B, out, R] per type, or ``None`` for the plain backbone.
         """
         with self._using(factors):

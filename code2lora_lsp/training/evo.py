@@ -1,10 +1,10 @@
 """Trains a Code2LoRA-Evo checkpoint: ``python -m code2lora_lsp.training.evo CLONES BACKBONE OUT``.
 
-Each optimizer step rolls the commit gru over ``n_bptt`` real commits of a few repositories and asks,
-after every one of them, for lines the next commit adds; the gradient flows back through all of those
-steps (the published trainer detaches after each one: code2lora-spec, section A3.6). Loss is
-target-token cross-entropy, as published. What adapters do is measured on validation repositories:
-own against none, against another repository's, and against the mean of all.
+Each optimizer step rolls the commit gru over ``n_bptt`` real commits of a few repositories and
+asks, after every one of them, for lines the next commit adds; the gradient flows back through all
+of those steps (the published trainer detaches after each one: code2lora-spec, section A3.6). Loss
+is target-token cross-entropy, as published. What adapters do is measured on validation
+repositories: own against none, against another repository's, and against the mean of all.
 """
 
 import argparse
@@ -13,15 +13,13 @@ import math
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from rich.progress import track
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from code2lora_lsp.errors import ConfigError
+from code2lora_lsp.config import ModelSettings
 from code2lora_lsp.neural.code2lora.checkpoint import (
     BackboneReference,
     CheckpointManifest,
@@ -30,14 +28,16 @@ from code2lora_lsp.neural.code2lora.checkpoint import (
 )
 from code2lora_lsp.neural.code2lora.commit_gru import CommitGru, CommitGruConfig
 from code2lora_lsp.neural.code2lora.lora_head import LoraFactors, LoraHead, LoraHeadConfig
+from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.decoder_config import DecoderConfig
-from code2lora_lsp.neural.encoder import BackboneEncoder
 from code2lora_lsp.recipe import SOURCE_V1
-from code2lora_lsp.runtime.models import encoder_of_backbone, load_decoder
+from code2lora_lsp.runtime.model_loading import load_model
+from code2lora_lsp.runtime.models import encoder_of_backbone
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.training.adapted_backbone import AdaptedBackbone
-from code2lora_lsp.training.splits import Split, split_of
-from code2lora_lsp.training.timelines import Item, Timeline, TimelinePlan, pad_items, read_timeline
+from code2lora_lsp.training.splits import Split
+from code2lora_lsp.training.timeline_cache import load_timelines
+from code2lora_lsp.training.timelines import Item, Timeline, TimelinePlan, TimelineReader, pad_items
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class EvoPlan:
     weight_decay: float = 0.01
     largest_gradient_norm: float = 1.0
     minutes: float = 15.0
+    threads: int = 2
     seed: int = 3407
 
 
@@ -215,42 +216,6 @@ def mean_cosine(factors: LoraFactors) -> float:
     return float((cosines.sum() - count) / max(count * (count - 1), 1))
 
 
-def load_timelines(
-    clones: Path, split: Split, plan: TimelinePlan, encoder: BackboneEncoder,
-    tokenizer: Tokenizer, cache: Path,
-) -> list[Timeline]:  # fmt: skip
-    """Timelines of every clone of a split; embeddings are kept in ``cache`` between runs."""
-    folders = sorted(path for path in clones.glob("*+*") if (path / "repo").is_dir())
-    named = [(path.name.replace("+", "/", 1), path / "repo") for path in folders]
-    wanted = [(name, path) for name, path in named if split_of(name) is split]
-    if not wanted:
-        raise ConfigError(f"{clones} holds no clone of the {split.value} split")
-    found = (
-        _cached(cache / f"{name.replace('/', '+')}-{encoder.encoder_id}", name, path, plan,
-                encoder, tokenizer)
-        for name, path in track(wanted, f"reading {split.value} repositories", disable=None)
-    )  # fmt: skip
-    return [timeline for timeline in found if timeline and any(timeline.items)]
-
-
-def _cached(
-    stem: Path, name: str, git_dir: Path, plan: TimelinePlan,
-    encoder: BackboneEncoder, tokenizer: Tokenizer,
-) -> Timeline | None:  # fmt: skip
-    tensors, items = stem.with_suffix(".safetensors"), stem.with_suffix(".json")
-    if tensors.is_file() and items.is_file():
-        stored = load_file(tensors)
-        rows = [tuple(Item(tuple(i), n) for i, n in row) for row in json.loads(items.read_text())]
-        return Timeline(name, stored["snapshot"], stored["diffs"], tuple(rows))
-    timeline = read_timeline(git_dir, name, SOURCE_V1, plan, encoder, tokenizer)
-    if timeline is not None:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"snapshot": timeline.snapshot, "diffs": timeline.diffs}, tensors)
-        listed = [[[i.token_ids, i.n_prompt] for i in row] for row in timeline.items]
-        items.write_text(json.dumps(listed))
-    return timeline
-
-
 def main() -> None:
     """Read the clones, train, evaluate on validation repositories, write the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -260,25 +225,40 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("timelines"))
     parser.add_argument("--minutes", type=float, default=EvoPlan.minutes)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--most-repositories", type=int, help="of each split, in order of name")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    run(arguments.clones, arguments.backbone, arguments.output, arguments.cache,
-        replace(EvoPlan(), minutes=arguments.minutes))  # fmt: skip
+    plan = EvoPlan(minutes=arguments.minutes, threads=arguments.threads)
+    places = Places(arguments.clones, arguments.backbone, arguments.output, arguments.cache)
+    run(places, plan, arguments.most_repositories)
 
 
-def run(clones: Path, backbone_folder: Path, output: Path, cache: Path, plan: EvoPlan) -> None:
+@dataclass(frozen=True)
+class Places:
+    """Folders of one run."""
+
+    clones: Path
+    backbone: Path
+    output: Path
+    cache: Path
+
+
+def run(places: Places, plan: EvoPlan, most_repositories: int | None) -> None:
     """One whole run; figures go to stdout as JSON lines."""
+    backbone_folder = places.backbone
     tokenizer = Tokenizer.from_folder(backbone_folder)
-    decoder = load_decoder(backbone_folder)
+    decoder = load_model(backbone_folder, ModelSettings(device="cpu"), lambda *_: None).backbone
+    assert isinstance(decoder, Decoder)
+    torch.set_num_threads(plan.threads)
     encoder = encoder_of_backbone(decoder, tokenizer, backbone_folder)
-    spans = TimelinePlan()
-    training = load_timelines(clones, Split.TRAIN, spans, encoder, tokenizer, cache)
-    validation = load_timelines(clones, Split.VALIDATION, spans, encoder, tokenizer, cache)
+    reader = TimelineReader(SOURCE_V1, TimelinePlan(), encoder, tokenizer)
+    training, validation = (
+        load_timelines(places.clones, split, reader, places.cache, most_repositories)
+        for split in (Split.TRAIN, Split.VALIDATION)
+    )
     model = EvoModel(decoder.config, plan)
     types = model.head.config.types
     backbone = AdaptedBackbone.from_folder(backbone_folder, types, plan.alpha / plan.rank)
     pad_id = tokenizer.fim_tokens().pad
-    print(json.dumps({"before": evaluate(model, backbone, validation, pad_id)}), flush=True)
     for line in train(model, backbone, training, plan, pad_id):
         if line["step"] % 20 == 0:
             print(json.dumps(line), flush=True)
@@ -297,7 +277,9 @@ def run(clones: Path, backbone_folder: Path, output: Path, cache: Path, plan: Ev
             backbone_folder.name, decoder.config.n_layers, encoder.encoder_id
         ),
     )  # fmt: skip
-    save_checkpoint(output, Code2LoraCheckpoint(manifest, model.head, model.gru), torch.float16)
+    save_checkpoint(
+        places.output, Code2LoraCheckpoint(manifest, model.head, model.gru), torch.float16
+    )
 
 
 if __name__ == "__main__":

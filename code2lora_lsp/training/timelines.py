@@ -80,74 +80,65 @@ class AddedBlock:
     lines: tuple[str, ...]
 
 
-def read_timeline(
-    git_dir: Path,
-    name: str,
-    recipe: Recipe,
-    plan: TimelinePlan,
-    encoder: TextEncoder,
-    tokenizer: Tokenizer,
-) -> Timeline | None:
-    """The newest ``plan.n_steps`` steps of a bare repository; ``None`` if it has fewer than 4.
+@dataclass(frozen=True)
+class TimelineReader:
+    """Reads timelines of bare repositories, by one recipe and through one encoder."""
 
-    Raises:
-        GitReadFailed, EmbeddingFailed: as in serving; nothing is guessed.
-    """
-    repository, go_on = Repository.at_git_dir(git_dir), Cancellation()
-    tip = repository.head().commit_id
-    stepped = repository.source_commit_ids(tip, recipe, limit=plan.n_steps + 1) if tip else []
-    if len(stepped) < 5:
-        return None
-    diffs = list(repository.commit_diffs(stepped[1:], recipe, go_on))
-    builder = PromptBuilder(tokenizer, "spm", plan.prompt_tokens, plan.suffix_tokens)
-    rng = random.Random(f"{plan.seed}/{name}")  # noqa: S311 - not a secret
-    items = [
-        tuple(_items(repository, diff, recipe, plan, builder, tokenizer, rng)) for diff in diffs[1:]
-    ]
-    embeddings = [embed_diff(diff.text, encoder, recipe, go_on) for diff in diffs]
-    snapshot = _snapshot(repository, stepped[0], recipe, encoder)
-    return Timeline(name, snapshot, torch.stack(embeddings), (*items, ()))
+    recipe: Recipe
+    plan: TimelinePlan
+    encoder: TextEncoder
+    tokenizer: Tokenizer
 
+    def read(self, git_dir: Path, name: str) -> Timeline | None:
+        """The newest ``plan.n_steps`` steps; ``None`` if there are fewer than 4.
 
-def _snapshot(
-    repository: Repository, commit_id: str, recipe: Recipe, encoder: TextEncoder
-) -> Tensor:
-    blob_ids = [file.blob_id for file in repository.snapshot(commit_id, recipe)]
-    texts = (content.decode("utf-8", "replace") for _, content in repository.read_blobs(blob_ids))
-    vectors = [embed_file(redact(text)[0], encoder, recipe) for text in texts]
-    known = [vector for vector in vectors if vector is not None]
-    return pool_snapshot(torch.stack(known) if known else torch.zeros(0, encoder.width))
+        Raises:
+            GitReadFailed, EmbeddingFailed: as in serving; nothing is guessed.
+        """
+        repository, go_on, recipe = Repository.at_git_dir(git_dir), Cancellation(), self.recipe
+        tip, limit = repository.head().commit_id, self.plan.n_steps + 1
+        stepped = repository.source_commit_ids(tip, recipe, limit=limit) if tip else []
+        if len(stepped) < 5:
+            return None
+        diffs = list(repository.commit_diffs(stepped[1:], recipe, go_on))
+        rng = random.Random(f"{self.plan.seed}/{name}")  # noqa: S311 - not a secret
+        items = [tuple(self._items(repository, diff, rng)) for diff in diffs[1:]]
+        embeddings = [embed_diff(diff.text, self.encoder, recipe, go_on) for diff in diffs]
+        snapshot = self._snapshot(repository, stepped[0])
+        return Timeline(name, snapshot, torch.stack(embeddings), (*items, ()))
 
+    def _snapshot(self, repository: Repository, commit_id: str) -> Tensor:
+        blob_ids = [file.blob_id for file in repository.snapshot(commit_id, self.recipe)]
+        contents = repository.read_blobs(blob_ids)
+        texts = (redact(content.decode("utf-8", "replace"))[0] for _, content in contents)
+        vectors = [embed_file(text, self.encoder, self.recipe) for text in texts]
+        known = [vector for vector in vectors if vector is not None]
+        return pool_snapshot(torch.stack(known) if known else torch.zeros(0, self.encoder.width))
 
-def _items(
-    repository: Repository,
-    diff: CommitDiff,
-    recipe: Recipe,
-    plan: TimelinePlan,
-    builder: PromptBuilder,
-    tokenizer: Tokenizer,
-    rng: random.Random,
-) -> Iterator[Item]:
-    """Up to ``items_per_step`` gaps out of one commit's added lines."""
-    blocks = [block for block in added_blocks(diff.text) if _is_worth_asking(block)]
-    chosen = rng.sample(blocks, min(plan.items_per_step, len(blocks)))
-    if not chosen:
-        return
-    whole_tree = replace(recipe, snapshot_max_files=None)
-    ids = {file.path: file.blob_id for file in repository.snapshot(diff.commit_id, whole_tree)}
-    present = [block for block in chosen if block.path in ids]
-    contents = repository.read_blobs([ids[block.path] for block in present])
-    for block, (_, content) in zip(present, contents, strict=True):
-        text = redact(content.decode("utf-8", "replace").replace("\r\n", "\n"))[0]
-        yield _item(block, text, plan, builder, tokenizer, rng)
+    def _items(
+        self, repository: Repository, diff: CommitDiff, rng: random.Random
+    ) -> Iterator[Item]:
+        """Up to ``items_per_step`` gaps out of one commit's added lines."""
+        plan = self.plan
+        blocks = [block for block in added_blocks(diff.text) if _is_worth_asking(block)]
+        chosen = rng.sample(blocks, min(plan.items_per_step, len(blocks)))
+        whole_tree = replace(self.recipe, snapshot_max_files=None)
+        files = repository.snapshot(diff.commit_id, whole_tree) if chosen else []
+        ids = {file.path: file.blob_id for file in files}
+        present = [block for block in chosen if block.path in ids]
+        contents = repository.read_blobs([ids[block.path] for block in present])
+        builder = PromptBuilder(self.tokenizer, "spm", plan.prompt_tokens, plan.suffix_tokens)
+        for block, (_, content) in zip(present, contents, strict=True):
+            text = redact(content.decode("utf-8", "replace").replace("\r\n", "\n"))[0]
+            yield _item(block, text, builder, self.tokenizer, plan.middle_tokens, rng)
 
 
 def _item(
     block: AddedBlock,
     text: str,
-    plan: TimelinePlan,
     builder: PromptBuilder,
     tokenizer: Tokenizer,
+    middle_tokens: int,
     rng: random.Random,
 ) -> Item:
     """The cursor stands inside a line of the block; the middle is the rest of that line."""
@@ -160,7 +151,7 @@ def _item(
     before = "".join(lines[: block.first_line + row]) + line[:cut]
     after = "".join(lines[block.first_line + row :])[len(line.rstrip("\n")) :]
     prompt = builder.build(f"{block.path}:{block.first_line}:{row}:{cut}", before, after)
-    middle = tokenizer.encode(line[cut:].rstrip("\n"))[: plan.middle_tokens]
+    middle = tokenizer.encode(line[cut:].rstrip("\n"))[:middle_tokens]
     end = builder.fim.end_of_text
     return Item((*prompt.token_ids, *middle, end), len(prompt.token_ids))
 
@@ -191,7 +182,7 @@ def added_blocks(diff_text: str) -> list[AddedBlock]:
 
 
 def pad_items(items: Sequence[Item], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of a batch, each [B, T] int64; only middles are scored, the rest is −100."""
+    """Inputs and targets of a batch, each [B, T] int64; unscored targets are −100."""
     width = max(len(item.token_ids) for item in items)
     ids = torch.tensor([[*i.token_ids, *[pad_id] * (width - len(i.token_ids))] for i in items])
     targets = torch.full_like(ids, -100)

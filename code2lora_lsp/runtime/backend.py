@@ -1,0 +1,262 @@
+"""The local backend: one engine, one tracker per repository, in this process."""
+
+import logging
+import threading
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+from code2lora_lsp.config import CompletionSettings, Settings
+from code2lora_lsp.errors import Code2LoraError, NotARepository, SetupError
+from code2lora_lsp.history.discovery import locate
+from code2lora_lsp.neural.lora import LoraAdapter
+from code2lora_lsp.runtime.adapter_slot import AdapterSlot
+from code2lora_lsp.runtime.api import (
+    BackendStatus,
+    CompletionRequest,
+    CompletionResult,
+    EngineState,
+    Incident,
+    Listener,
+    NoCompletion,
+    Reason,
+    StatusChanged,
+)
+from code2lora_lsp.runtime.engine import Engine
+from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus
+from code2lora_lsp.runtime.models import (
+    FollowModels,
+    backbone_folder,
+    checkpoint_folder,
+    load_follow_models,
+)
+from code2lora_lsp.runtime.progress import LoadingProgress, Progress
+from code2lora_lsp.runtime.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+
+class LocalBackend:
+    """Satisfies ``runtime.api.Backend``; see there for what each method promises."""
+
+    def __init__(self, settings: Settings, listener: Listener) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._progress = Progress(listener)
+        self._loading = LoadingProgress(self._progress, "Loading the code model")
+        self._lock = threading.RLock()
+        self._engine: Engine | None = None
+        self._models: FollowModels | None = None
+        self._trackers: dict[Path, Tracker] = {}
+        self._failure = ""
+        self._own_empty_reason: str | None = None
+        self._is_closed = False
+
+    def start(self) -> None:
+        with self._lock:
+            if self._is_closed or (self._engine and self._engine.status.state in _ALIVE):
+                return
+            try:
+                folder = backbone_folder(self._settings)
+            except SetupError as error:
+                self._fail(error)
+                return
+            self._failure = ""
+            listener = EngineListener(
+                progress=self._loading.report,
+                changed=self._on_engine_changed,
+                incident=self._listener,
+            )
+            self._engine = Engine.load(folder, self._settings, listener)
+        self._tell()
+
+    def complete(self, request: CompletionRequest) -> "Future[CompletionResult]":
+        settings, engine = self._settings.completion, self._engine
+        if not settings.enabled:
+            return self._nothing(Reason.OFF)
+        if engine is None:
+            return self._nothing(Reason.FAILED if self._failure else Reason.NOT_READY)
+        self._own_empty_reason = None
+        tracker = self._trackers.get(request.repository) if request.repository else None
+        return engine.submit(request, tracker.slot if tracker else None)
+
+    def open_repository(self, folder: Path) -> Path | None:
+        try:
+            root = locate(folder).root
+        except NotARepository as error:
+            log.info("%s", error)
+            return None
+        with self._lock:
+            if self._settings.follow.enabled and root not in self._trackers and not self._is_closed:
+                self._trackers[root] = self._track(root)
+        self._tell()
+        return root
+
+    def close_repository(self, root: Path) -> None:
+        with self._lock:
+            tracker = self._trackers.pop(root, None)
+        if tracker is not None:
+            self._stop_following([tracker])
+            self._tell()
+
+    def refresh(self, root: Path) -> None:
+        tracker = self._trackers.get(root)
+        if tracker is not None:
+            tracker.refresh()
+
+    def roll_back(self, root: Path) -> str | None:
+        tracker = self._trackers.get(root)
+        return tracker.roll_back() if tracker else None
+
+    def unload(self) -> None:
+        with self._lock:
+            engine, self._models = self._engine, None
+            trackers = list(self._trackers.values())
+        for tracker in trackers:
+            tracker.attach(None)
+        if engine is not None:
+            engine.unload()
+
+    def reconfigure(self, settings: Settings) -> None:
+        with self._lock:
+            before, self._settings = self._settings, settings
+        if before.follow != settings.follow:
+            self._reopen_repositories()
+        if _engine_part(before) != _engine_part(settings):
+            self._restart()
+        elif before.follow != settings.follow and self._engine is not None:
+            self._load_models_in_background(self._engine)
+        self._tell()
+
+    def status(self) -> BackendStatus:
+        engine = self._engine
+        seen = engine.status if engine else EngineStatus(_absent_state(self._failure))
+        models = self._models
+        return BackendStatus(
+            engine=seen.state,
+            backbone=seen.backbone,
+            device=seen.device,
+            dtype=seen.dtype,
+            checkpoint=models.state_key.partition("-")[0] if models else None,
+            recipe_id=models.recipe.recipe_id if models else None,
+            memory_bytes=seen.memory_bytes,
+            detail=seen.detail or self._failure,
+            last_empty_reason=self._own_empty_reason or seen.last_empty_reason,
+            last_timings=seen.last_timings,
+            repositories=tuple(t.status for t in list(self._trackers.values())),
+        )
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        with self._lock:
+            self._is_closed = True
+            trackers = list(self._trackers.values())
+            self._trackers.clear()
+        if self._engine is not None:
+            self._engine.unload()
+        self._stop_following(trackers, timeout_s)
+        if self._engine is not None:
+            self._engine.close(timeout_s)
+
+    def adapter(self, root: Path) -> LoraAdapter | None:
+        """The adapter now published for a repository, for export."""
+        tracker = self._trackers.get(root)
+        return tracker.slot.current if tracker else None
+
+    def _track(self, root: Path) -> Tracker:
+        tracker = Tracker(root, self._settings.follow, AdapterSlot(), self._tell, self._progress)
+        tracker.start()
+        if self._models is not None:
+            tracker.attach(self._models)
+        return tracker
+
+    def _stop_following(self, trackers: list[Tracker], timeout_s: float = 2.0) -> None:
+        for tracker in trackers:
+            tracker.close(timeout_s)
+            if self._engine is not None:
+                self._engine.release(tracker.slot)
+
+    def _reopen_repositories(self) -> None:
+        with self._lock:
+            trackers = dict(self._trackers)
+            self._trackers.clear()
+        self._stop_following(list(trackers.values()))
+        for root in trackers:
+            self.open_repository(root)
+
+    def _restart(self) -> None:
+        with self._lock:
+            engine, self._engine, self._models = self._engine, None, None
+            trackers = list(self._trackers.values())
+        for tracker in trackers:
+            tracker.attach(None)
+        if engine is not None:
+            engine.close()
+            self.start()
+
+    def _on_engine_changed(self, status: EngineStatus) -> None:
+        """On the engine's thread: hand over."""
+        if status.state is not EngineState.LOADING:
+            self._loading.end()
+        engine = self._engine
+        if status.state is EngineState.READY and self._models is None and engine is not None:
+            self._load_models_in_background(engine)
+        self._tell()
+
+    def _load_models_in_background(self, engine: Engine) -> None:
+        threading.Thread(
+            target=self._load_models, args=(engine,), name="code2lora-models", daemon=True
+        ).start()
+
+    def _load_models(self, engine: Engine) -> None:
+        settings, backbone = self._settings, engine.decoder
+        if backbone is None or checkpoint_folder(settings) is None:
+            return
+        try:
+            models = load_follow_models(settings, backbone, lambda: engine.is_busy)
+        except Code2LoraError as error:
+            self._fail(error)
+            return
+        except Exception as error:
+            log.exception("the checkpoint could not be loaded")
+            self._fail(SetupError(f"the checkpoint could not be loaded: {error!r}"))
+            return
+        with self._lock:
+            if self._engine is not engine or self._is_closed:
+                return
+            self._models = models
+            trackers = list(self._trackers.values())
+        for tracker in trackers:
+            tracker.attach(models)
+        self._tell()
+
+    def _fail(self, error: Code2LoraError) -> None:
+        """Completions without an adapter may still work; say once what does not."""
+        log.error("%s", error)
+        self._failure = str(error)
+        self._listener(Incident(str(error), is_error=True))
+        self._tell()
+
+    def _nothing(self, reason: Reason) -> "Future[CompletionResult]":
+        self._own_empty_reason = reason.value
+        future: Future[CompletionResult] = Future()
+        future.set_result(NoCompletion(reason, self._failure))
+        return future
+
+    def _tell(self) -> None:
+        self._listener(StatusChanged(self.status()))
+
+
+_ALIVE = {EngineState.LOADING, EngineState.READY}
+
+
+def _absent_state(failure: str) -> EngineState:
+    return EngineState.FAILED if failure else EngineState.ABSENT
+
+
+def _engine_part(settings: Settings) -> tuple[object, CompletionSettings]:
+    """What an engine is built from; a change of the rest needs no reload."""
+    same = CompletionSettings()
+    completion = replace(
+        settings.completion, enabled=same.enabled, fallback=same.fallback, languages=same.languages
+    )
+    return settings.model, completion
