@@ -194,10 +194,9 @@ def main() -> int:
     def emit(params) -> None:
         if params["event"] == "status":
             changes: dict[str, Any] = {"engine": api.EngineState(params["engine"])}
-            threading.Thread(target=made[-1].set_status, kwargs=changes).start()
+            made[-1].set_status(**changes)
         else:
-            event = EVENTS[params["event"]](params)
-            threading.Thread(target=made[-1].listener, args=(event,)).start()
+            made[-1].emit(EVENTS[params["event"]](params))
 
     @server.feature("fake/print")
     def print_something(_params) -> None:
