@@ -16,18 +16,18 @@ def make_backend(settings: Settings, listener: Listener) -> Backend:
     return LocalBackend(settings, listener)
 
 
-def serve_stdio(settings: Settings) -> None:
-    """Run the language server over standard input and output until the client leaves."""
+def serve_stdio(settings: Settings) -> int:
+    """Serve over standard input and output until the client leaves; the exit code LSP asks for."""
     from code2lora_lsp.server.server import create_server, run_stdio  # noqa: PLC0415 - see above
 
-    run_stdio(create_server(make_backend, settings, version()))
+    return run_stdio(create_server(make_backend, settings, version()))
 
 
-def serve_tcp(settings: Settings, host: str, port: int) -> None:
-    """Run the language server on one TCP address."""
+def serve_tcp(settings: Settings, host: str, port: int) -> int:
+    """Serve the first client that connects to one TCP address."""
     from code2lora_lsp.server.server import create_server, run_tcp  # noqa: PLC0415 - see above
 
-    run_tcp(create_server(make_backend, settings, version()), host, port)
+    return run_tcp(create_server(make_backend, settings, version()), host, port)
 
 
 def version() -> str:

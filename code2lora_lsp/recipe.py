@@ -99,12 +99,12 @@ SOURCE_V1 = Recipe(
     suffixes=(".py", ".pyi"),
     exclude_tests=False,
     context_lines=3,
-    diff_windows=WindowRecipe(chunk_tokens=512, overlap_tokens=64, min_tokens=4, max_windows=8),
+    diff_windows=WindowRecipe(chunk_tokens=512, overlap_tokens=64, min_tokens=4, max_windows=4),
     snapshot_suffixes=(".py", ".pyi"),
     snapshot_windows=WindowRecipe(chunk_tokens=512, overlap_tokens=64, min_tokens=4, max_windows=2),
-    snapshot_max_files=64,
+    snapshot_max_files=24,
     snapshot_max_file_bytes=500_000,
-    anchor_interval=64,
+    anchor_interval=32,
 )
 
 RECIPES = {

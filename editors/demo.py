@@ -4,7 +4,7 @@ A language client of one file, on the standard library alone. It clones a reposi
 folder (yours is never touched), starts ``code2lora-lsp`` over stdio, waits for the adapter of HEAD,
 asks for a completion, commits a change, waits for the adapter of that commit, and asks again.
 
-Usage: python editors/demo.py [REPOSITORY]
+Usage: python editors/demo.py [REPOSITORY [SERVER OPTIONS…]]
 """
 
 import json
@@ -45,7 +45,7 @@ class Server:
     """``code2lora-lsp`` over stdio; requests are answered in order by a reader thread."""
 
     def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "code2lora_lsp"]
+        command = [sys.executable, "-m", "code2lora_lsp", *sys.argv[2:]]
         self._process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -71,10 +71,13 @@ class Server:
         self._send({"method": method, "params": params})
 
     def stop(self) -> None:
-        """Shut the server down as an editor does."""
-        self.request("shutdown", None)
-        self.notify("exit", None)
-        self._process.wait(timeout=20)
+        """Shut the server down as an editor does; end it if it does not listen."""
+        try:
+            self.request("shutdown", None, timeout_s=10)
+            self.notify("exit", None)
+            self._process.wait(timeout=10)
+        finally:
+            self._process.kill()
 
     def _send(self, message: dict[str, object]) -> None:
         body = json.dumps({"jsonrpc": "2.0", **message}).encode()
@@ -112,8 +115,16 @@ def run(folder: Path) -> None:
     """Both walks on one scratch clone."""
     n_commits = git(folder, "rev-list", "--count", "--first-parent", "HEAD")
     say(f"scratch clone of {folder.name}: {n_commits} first-parent commits, HEAD {head(folder)}")
-    started_s = time.monotonic()
     server = Server(folder)
+    try:
+        tell(server, folder)
+    finally:
+        server.stop()
+
+
+def tell(server: Server, folder: Path) -> None:
+    """The story: initialize, adapter, completion, commit, adapter, completion."""
+    started_s = time.monotonic()
     server.request("initialize", initialize_params(folder))
     say(f"initialize answered after {time.monotonic() - started_s:.2f} s, no weight read yet")
     server.notify("initialized", {})
@@ -130,7 +141,6 @@ def run(folder: Path) -> None:
     status = wait_for_adapter(server, git(folder, "rev-parse", "HEAD"))
     say(f"one GRU step later, {time.monotonic() - committed_s:.2f} s after it: {describe(status)}")
     show_completion(server, folder, version=2)
-    server.stop()
 
 
 def initialize_params(folder: Path) -> dict[str, object]:
@@ -152,8 +162,8 @@ def wait_for_adapter(server: Server, commit_id: str, timeout_s: float = 600.0) -
             is_settled = repository["state"] in {"current", "failed"}
             if repository["head"] == commit_id and is_settled:
                 return dict(status, repository=repository)
-        if status["engine"] == "failed":
-            raise SystemExit(f"the model could not be loaded: {status['detail']}")
+        if status["engine"]["state"] == "failed":
+            raise SystemExit(f"the model could not be loaded: {status['engine']['detail']}")
         time.sleep(0.02)
     raise SystemExit(f"no adapter for {commit_id[:7]} within {timeout_s} s: {status}")
 
@@ -188,7 +198,7 @@ def describe(status: dict[str, Any]) -> str:
     moved = "" if drift is None else f", moved by {drift:.2e}"
     return (
         f"adapter {repository['adapterId']} @ {repository['adapterCommit'][:7]}{moved} "
-        f"({status['backbone']} on {status['device']})"
+        f"({status['engine']['backbone']} on {status['engine']['device']})"
     )
 
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from code2lora_lsp.cancellation import Cancellation, Cancelled
 from code2lora_lsp.errors import EmbeddingFailed, ShapeMismatch
 from code2lora_lsp.recipe import Recipe, WindowRecipe
-from code2lora_lsp.text.tokenizer import Tokenizer
 
 MAX_BATCH_TOKENS = 4096
 """Padded tokens in one encoder batch; bounds memory and the wait for a cancellation."""
@@ -53,6 +52,14 @@ class TextEncoder(Protocol):
         Raises:
             Cancelled: between two batches.
         """
+
+
+class TextCodec(Protocol):
+    """A tokenizer that adds no special tokens, such as ``text.tokenizer.Tokenizer``."""
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, token_ids: list[int]) -> str: ...
 
 
 class HiddenStates(Protocol):
@@ -173,7 +180,7 @@ class BackboneEncoder:
     def __init__(
         self,
         backbone: HiddenStates,
-        tokenizer: Tokenizer,
+        tokenizer: TextCodec,
         *,
         width: int,
         encoder_id: str,

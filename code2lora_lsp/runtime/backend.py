@@ -197,7 +197,8 @@ class LocalBackend:
         """On the engine's thread: hand over."""
         if status.state is not EngineState.LOADING:
             self._loading.end()
-        engine = self._engine
+        with self._lock:  # ``start`` may not have stored the engine yet
+            engine = self._engine
         if status.state is EngineState.READY and self._models is None and engine is not None:
             self._load_models_in_background(engine)
         self._tell()

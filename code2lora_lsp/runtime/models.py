@@ -23,6 +23,7 @@ from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraEvo, Code2LoraS
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.decoder_config import read_config_json
 from code2lora_lsp.neural.encoder import BackboneEncoder, TextEncoder, TransformersEncoder
+from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.recipe import Recipe
 from code2lora_lsp.runtime.fold import count_stored
 from code2lora_lsp.runtime.state_store import StateStore
@@ -38,6 +39,7 @@ class FollowModels:
 
     Attributes:
         state_key: names checkpoint and encoder; the first part of every stored state's key.
+        check_fits: raises AdapterRejected unless the backbone can bind an adapter.
         engine_is_busy: true while a completion is being decoded; a fold steps aside.
     """
 
@@ -46,6 +48,7 @@ class FollowModels:
     recipe: Recipe
     state_key: str
     state_root: Path
+    check_fits: Callable[[LoraAdapter], None] = lambda _: None
     engine_is_busy: Callable[[], bool] = lambda: False
 
     def store(self, exclude: tuple[str, ...]) -> StateStore:
@@ -157,6 +160,7 @@ def load_follow_models(
         recipe=_served_recipe(checkpoint.manifest.recipe),
         state_key=f"{checkpoint.checkpoint_id}-{_plain(encoder.encoder_id)}",
         state_root=state_root(settings),
+        check_fits=backbone.check_fits,
         engine_is_busy=is_busy,
     )
 

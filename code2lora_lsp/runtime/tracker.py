@@ -10,6 +10,7 @@ from pathlib import Path
 from code2lora_lsp.cancellation import Cancellation, Cancelled
 from code2lora_lsp.config import FollowSettings
 from code2lora_lsp.errors import Code2LoraError, FollowError
+from code2lora_lsp.history.head import Head
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.history.watcher import HeadMoved, HeadWatcher
 from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraStatic
@@ -146,7 +147,7 @@ class Tracker:
     def _follow(self, cancellation: Cancellation) -> None:
         assert self._repository is not None
         head = self._repository.head()
-        self._set_status(head=head.commit_id, branch=head.branch)
+        self._note_head(head)
         models = self._models
         if head.commit_id is None:
             self._set_status(state=FollowState.WAITING, detail="the branch has no commit yet")
@@ -160,6 +161,13 @@ class Tracker:
             self._set_status(state=FollowState.WAITING, detail="no commit touches source yet")
             return
         self._run_fold(fold, plan, models, cancellation)
+
+    def _note_head(self, head: Head) -> None:
+        """A new HEAD is not current before its fold has said so."""
+        has_moved = head.commit_id != self.status.head
+        if has_moved and self.status.state is FollowState.CURRENT:
+            self._set_status(state=FollowState.FOLLOWING, commits_behind=None)
+        self._set_status(head=head.commit_id, branch=head.branch)
 
     def _fold(self, repository: Repository, models: FollowModels) -> CommitFold | SnapshotFold:
         store = models.store(self._settings.exclude)
@@ -190,6 +198,7 @@ class Tracker:
 
     def _publish(self, point: FoldPoint, models: FollowModels, seconds: float) -> None:
         adapter = models.hypernetwork.adapter(point.hidden_state, point.commit_id)
+        models.check_fits(adapter)
         previous = self.slot.current
         if self._is_pinned:
             return
