@@ -1,0 +1,38 @@
+"""Exact and near duplicates of files across repositories, vendored copies included."""
+
+import hashlib
+
+SHINGLE_LINES = 3
+LARGEST_SEEN_SHARE = 0.5
+
+
+class DuplicateFilter:
+    """Remembers the line shingles of accepted files; refuses files made mostly of remembered ones.
+
+    Containment rather than symmetric similarity: a copy with additions of its own is still a copy.
+    The order of calls decides which of two copies stays.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing seen."""
+        self._seen: set[bytes] = set()
+
+    def accept(self, text: str) -> bool:
+        """Return whether ``text`` is new, and remember it if so."""
+        shingles = _shingles(text)
+        seen = sum(shingle in self._seen for shingle in shingles)
+        if not shingles or seen > LARGEST_SEEN_SHARE * len(shingles):
+            return False
+        self._seen.update(shingles)
+        return True
+
+
+def _shingles(text: str) -> set[bytes]:
+    """Hashes of every run of three code lines, without comments, blank lines and indentation."""
+    stripped = (line.strip() for line in text.splitlines())
+    lines = [line for line in stripped if line and not line.startswith("#")]
+    runs = (
+        "\n".join(lines[i : i + SHINGLE_LINES])
+        for i in range(max(1, len(lines) - SHINGLE_LINES + 1))
+    )
+    return {hashlib.blake2b(run.encode(), digest_size=8).digest() for run in runs if run}

@@ -1,0 +1,58 @@
+"""Weights a run starts from."""
+
+import torch
+from torch import Tensor
+from transformers import Qwen2ForCausalLM
+
+from code2lora_lsp.training.model_configs import HEAD_WIDTH, qwen2_config
+
+PREVIOUS_TOKEN_STRENGTH = 5.66
+N_PREVIOUS_TOKEN_FREQUENCIES = 8
+
+
+def initial_model(name: str, seed: int) -> Qwen2ForCausalLM:
+    """Random weights; those that write into the residual stream start sqrt(2 L) smaller (GPT-2)."""
+    torch.manual_seed(seed)
+    config = qwen2_config(name)
+    model = Qwen2ForCausalLM(config)
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            if "o_proj" in parameter_name or "down_proj" in parameter_name:
+                parameter.mul_((2 * config.num_hidden_layers) ** -0.5)
+    seed_previous_token_heads(model)
+    return model.train()
+
+
+@torch.no_grad()
+def seed_previous_token_heads(model: Qwen2ForCausalLM) -> None:
+    """Make the query heads of the first key head of layer 0 look back one token, two tokens, ….
+
+    Copying what followed an earlier occurrence needs a head that reads the previous token. Small
+    models find it late: without this, none had formed after 3 M tokens. Qwen2's query and key
+    biases can say it outright, since under rotary positions with frequencies w_f
+
+        q . k = c^2 sum_f cos((distance - n) w_f)   for   k = R(w) e,  q = R(-(n - 1) w) e,
+
+    which peaks at distance n. Only the fastest frequencies are used; the slow ones tell
+    neighbours apart poorly. Training is free to change all of it.
+    """
+    attention, config = model.model.layers[0].self_attn, model.config
+    half = HEAD_WIDTH // 2
+    steps = torch.arange(N_PREVIOUS_TOKEN_FREQUENCIES)
+    frequencies = config.rope_parameters["rope_theta"] ** (-steps / half)
+    n_queries = config.num_attention_heads // config.num_key_value_heads
+    attention.q_proj.weight[: n_queries * HEAD_WIDTH].zero_()
+    attention.k_proj.weight[:HEAD_WIDTH].zero_()
+    attention.k_proj.bias[:HEAD_WIDTH] = _turned(frequencies)
+    for head in range(n_queries):
+        rows = slice(head * HEAD_WIDTH, (head + 1) * HEAD_WIDTH)
+        attention.q_proj.bias[rows] = _turned(-head * frequencies)
+
+
+def _turned(angles: Tensor) -> Tensor:
+    """A head vector [HEAD_WIDTH]: the unit vector turned by ``angles`` in the first planes."""
+    half = HEAD_WIDTH // 2
+    vector = torch.zeros(HEAD_WIDTH)
+    vector[: len(angles)] = angles.cos() * PREVIOUS_TOKEN_STRENGTH
+    vector[half : half + len(angles)] = angles.sin() * PREVIOUS_TOKEN_STRENGTH
+    return vector

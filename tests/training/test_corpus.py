@@ -1,0 +1,129 @@
+import json
+
+import pytest
+
+from code2lora_lsp.training.corpus import build_corpus, find_clones, read_shards
+from code2lora_lsp.training.duplicates import DuplicateFilter
+from code2lora_lsp.training.licences import permissive_licence
+from code2lora_lsp.training.source_filters import is_own_source_path, reason_to_drop
+from code2lora_lsp.training.splits import Split
+from tests.gitrepo import GitRepo
+
+MIT = "Permission is hereby granted, free of charge, to any person obtaining a\ncopy of this"
+GPL = "GNU GENERAL PUBLIC LICENSE\nVersion 3"
+TRAIN, VALIDATION, RESERVED = "pallets+click", "arrow-py+arrow", "ada+notes3"
+
+
+def source(name):
+    """A hand-written file, unlike that of any other name."""
+    lines = [f"    {name}_{i} = compute_{name}(first_{name}, {i})" for i in range(12)]
+    return f"def {name}(first_{name}):\n" + "\n".join(lines) + f"\n    return {name}_3\n"
+
+
+def clone(folder, name, files, licence=MIT):
+    repo = GitRepo(folder / name)
+    for path, text in ({"LICENSE": licence} | files).items():
+        repo.commit(path, text)
+
+
+def shard_paths(output, split):
+    return {path for _, path, _ in read_shards(output, split)}
+
+
+def test_training_and_validation_repositories_land_in_their_splits(tmp_path):
+    clone(tmp_path, TRAIN, {"a.py": source("alpha")})
+    clone(tmp_path, VALIDATION, {"b.py": source("beta")})
+    manifest = build_corpus(find_clones(tmp_path), tmp_path / "out")
+    assert shard_paths(tmp_path / "out", Split.TRAIN) == {"a.py"}
+    assert shard_paths(tmp_path / "out", Split.VALIDATION) == {"b.py"}
+    [row, _] = manifest["repositories"]
+    assert (row["repository"], row["licence"], row["files"]) == ("pallets/click", "MIT", 1)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == manifest
+
+
+def test_reserved_repositories_are_never_opened(tmp_path):
+    (tmp_path / RESERVED).mkdir()  # not a git repository: opening it would fail
+    assert find_clones(tmp_path) == []
+
+
+def test_a_bare_clone_in_a_subfolder_is_read(tmp_path):
+    clone(tmp_path / "work", TRAIN, {"a.py": source("alpha")})
+    origin, bare = tmp_path / "work" / TRAIN, tmp_path / "mirror" / TRAIN / "repo"
+    bare.parent.mkdir(parents=True)
+    GitRepo(origin).git("clone", "-q", "--bare", str(origin), str(bare))
+    build_corpus(find_clones(tmp_path / "mirror"), tmp_path / "out")
+    assert shard_paths(tmp_path / "out", Split.TRAIN) == {"a.py"}
+
+
+def test_a_copyleft_repository_is_named_and_left_out(tmp_path):
+    clone(tmp_path, TRAIN, {"a.py": source("alpha")}, licence=GPL)
+    manifest = build_corpus(find_clones(tmp_path), tmp_path / "out")
+    assert manifest["repositories"] == []
+    assert [row["repository"] for row in manifest["refused"]] == ["pallets/click"]
+
+
+def test_a_file_both_splits_have_stays_in_training_only(tmp_path):
+    clone(tmp_path, TRAIN, {"a.py": source("alpha")})
+    clone(tmp_path, VALIDATION, {"copy.py": "import os\n" + source("alpha")})
+    build_corpus(find_clones(tmp_path), tmp_path / "out")
+    assert shard_paths(tmp_path / "out", Split.TRAIN) == {"a.py"}
+    assert shard_paths(tmp_path / "out", Split.VALIDATION) == set()
+
+
+def test_a_repository_stops_at_its_cap(tmp_path):
+    files = {f"{name}.py": source(name) for name in ("alpha", "beta", "gamma", "delta")}
+    clone(tmp_path, TRAIN, files)
+    manifest = build_corpus(find_clones(tmp_path), tmp_path / "out", cap_bytes=1500)
+    [row] = manifest["repositories"]
+    assert 0 < row["bytes"] <= 1500
+    assert row["dropped"]["cap"] == 4 - row["files"] > 0
+
+
+def test_a_copy_with_an_addition_is_a_duplicate_and_a_new_file_is_not():
+    duplicates = DuplicateFilter()
+    assert duplicates.accept(source("alpha"))
+    assert not duplicates.accept(
+        "# a comment\n" + source("alpha").replace("    ", "\t") + "x = 1\n"
+    )
+    assert duplicates.accept(source("beta"))
+
+
+@pytest.mark.parametrize(
+    ("files", "licence"),
+    [
+        ({"LICENSE": MIT}, "MIT"),
+        ({"LICENSE.txt": "Apache License\n   Version 2.0, January 2004"}, "Apache-2.0"),
+        ({"COPYING": GPL}, None),
+        ({"LICENSE": MIT, "COPYING": GPL}, None),
+        ({"COPYING": GPL, "pyproject.toml": 'license = "MIT OR GPL-2.0-only"\n'}, "MIT"),
+        ({"LICENSE": MIT, "pyproject.toml": 'license = "GPL-3.0-only"\n'}, None),
+        ({"pyproject.toml": 'license = "MIT"\n'}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_only_permissive_licence_texts_are_accepted(files, licence):
+    assert permissive_licence(files) == licence
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["pkg/_vendor/six.py", "app/migrations/0001.py", "x_pb2.py", "third_party/a.py", "a.pyi"],
+)
+def test_foreign_paths_are_left_out(path):
+    assert is_own_source_path("pkg/vendors.py")
+    assert not is_own_source_path(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (source("alpha"), None),
+        ("x = 1\n", "size"),
+        (source("alpha") + "y = '" + "a" * 400 + "'\n", "long-lines"),
+        ("# Generated by a tool. Do not edit.\n" + source("alpha"), "generated"),
+        ("TABLE = [\n" + "".join(f"    {i}, {i * 7},\n" for i in range(99)) + "]\n", "data"),
+        (source("alpha") + "KEY = 'AKIA" + "ABCDEFGHIJKLMNOP'\n", "secret"),
+    ],
+)
+def test_files_not_worth_learning_from_are_dropped_for_a_reason(text, reason):
+    assert reason_to_drop(text) == reason
