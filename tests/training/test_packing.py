@@ -1,8 +1,11 @@
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
 
+from code2lora_lsp.training import packing
+from code2lora_lsp.training.fim_examples import next_example
 from code2lora_lsp.training.packing import (
     IGNORED_TARGET,
     SEGMENT_CHARS,
@@ -63,13 +66,15 @@ def test_ranks_share_the_segments_without_overlap(files, tokenizer):
     assert shares[0] | shares[1] == set(range(len(cut_into_segments(files))))
 
 
-def test_neighbours_in_a_row_come_from_different_segments(files, tokenizer):
+def test_neighbours_in_a_row_come_from_different_segments(files, tokenizer, monkeypatch):
+    seen = []
+
+    def spy(window, *rest):
+        seen.append((window.path, window.stop))
+        return next_example(window, *rest)
+
     rows = stream(files, tokenizer)
-    previous = None
-    for _ in range(60):
-        before = copy.deepcopy(rows.state.open_segments)
-        rows._example(120)
-        drawn = {i for i, _ in before} - {i for i, _ in rows.state.open_segments[:-1]}
-        assert previous not in drawn or previous is None
-        last = rows.state.open_segments[-1]
-        previous = last[0] if last not in before and last[1] > 0 else None
+    monkeypatch.setattr(packing, "next_example", spy)
+    rows.rows(40)
+    assert len(seen) > 60
+    assert all(first != second for first, second in pairwise(seen))
