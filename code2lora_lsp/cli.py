@@ -91,6 +91,8 @@ def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser = commands.add_parser("import", help="turn a published checkpoint into ours")
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT.pt")
     parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--backbone-name", help="of a backbone other than the published one")
+    parser.add_argument("--layers", type=int, help="number of its layers")
     _add_common(parser)
     parser.set_defaults(run=_import)
 
@@ -221,6 +223,9 @@ def _adapt(arguments: argparse.Namespace) -> int:
 def _import(arguments: argparse.Namespace) -> int:
     from code2lora_lsp.neural.code2lora.published import import_published
 
-    import_published(arguments.checkpoint, arguments.folder)
+    import_published(
+        arguments.checkpoint, arguments.folder,
+        backbone_name=arguments.backbone_name, n_layers=arguments.layers,
+    )  # fmt: skip
     print(f"imported {arguments.checkpoint.name} into {arguments.folder}")
     return EXIT_OK

@@ -82,7 +82,8 @@ class LoraAdapter:
             raise AdapterRejected("the adapter has no projections")
         if not 0 < self.scale < float("inf"):
             raise AdapterRejected(f"scale {self.scale!r} is not a positive number")
-        for projection, pair in self.pairs.items():
+        shared = {id(pair): (projection, pair) for projection, pair in self.pairs.items()}
+        for projection, pair in shared.values():
             _check_pair(projection, pair, self.scale)
         object.__setattr__(self, "pairs", MappingProxyType(dict(sorted(self.pairs.items()))))
         if not self.adapter_id:
@@ -96,7 +97,7 @@ class LoraAdapter:
     @property
     def size_bytes(self) -> int:
         """Bytes of the distinct tensors; shared ones count once."""
-        tensors = {t.data_ptr(): t for pair in self.pairs.values() for t in (pair.a, pair.b)}
+        tensors = {id(t): t for pair in self.pairs.values() for t in (pair.a, pair.b)}
         return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
@@ -140,10 +141,13 @@ def _fingerprint(adapter: LoraAdapter) -> str:
     seen: dict[int, bytes] = {}
     for projection, pair in adapter.pairs.items():
         digest.update(projection.module_path.encode())
-        for tensor in (pair.a, pair.b):
-            key = tensor.data_ptr()
-            if key not in seen:
-                content = tensor.detach().float().contiguous().cpu().numpy().tobytes()
-                seen[key] = hashlib.sha256(content).digest()
-            digest.update(seen[key])
+        if id(pair) not in seen:
+            seen[id(pair)] = _content(pair.a) + _content(pair.b)
+        digest.update(seen[id(pair)])
     return digest.hexdigest()[:16]
+
+
+def _content(tensor: Tensor) -> bytes:
+    """SHA-256 of shape and numbers."""
+    wide = tensor.detach().float().contiguous().cpu()
+    return hashlib.sha256(f"{list(wide.shape)}".encode() + wide.numpy().tobytes()).digest()

@@ -50,6 +50,7 @@ class LocalBackend:
         self._trackers: dict[Path, Tracker] = {}
         self._failure = ""
         self._own_empty_reason: str | None = None
+        self._models_thread: threading.Thread | None = None
         self._is_closed = False
 
     def start(self) -> None:
@@ -156,6 +157,8 @@ class LocalBackend:
         self._stop_following(trackers, timeout_s)
         if self._engine is not None:
             self._engine.close(timeout_s)
+        if self._models_thread is not None:
+            self._models_thread.join(timeout_s)
 
     def adapter(self, root: Path) -> LoraAdapter | None:
         """The adapter now published for a repository, for export."""
@@ -204,9 +207,10 @@ class LocalBackend:
         self._tell()
 
     def _load_models_in_background(self, engine: Engine) -> None:
-        threading.Thread(
+        self._models_thread = threading.Thread(
             target=self._load_models, args=(engine,), name="code2lora-models", daemon=True
-        ).start()
+        )
+        self._models_thread.start()
 
     def _load_models(self, engine: Engine) -> None:
         settings, backbone = self._settings, engine.decoder

@@ -27,13 +27,20 @@ from code2lora_lsp.runtime.api import (
     Trigger,
 )
 from code2lora_lsp.runtime.backend import LocalBackend
+from code2lora_lsp.runtime.models import checkpoint_folder
+from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED
 from code2lora_lsp.text.document import DocumentSnapshot
+
+
+CLOSE_TIMEOUT_S = 60.0
+"""The interpreter must not end under a thread that is inside native code."""
 
 
 class OneShot:
     """A context manager around one backend; every wait has a limit and a clear failure."""
 
     def __init__(self, settings: Settings, listener: Listener = lambda _: None) -> None:
+        self._settings = settings
         self._listener = listener
         self._changed = threading.Condition()
         self.backend = LocalBackend(settings, self._hear)
@@ -48,7 +55,7 @@ class OneShot:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.backend.close()
+        self.backend.close(CLOSE_TIMEOUT_S)
 
     def wait_ready(self, timeout_s: float = 600.0) -> BackendStatus:
         """Wait for the engine.
@@ -69,18 +76,15 @@ class OneShot:
         Raises:
             FollowError: it cannot be followed; the message says why.
         """
+        if checkpoint_folder(self._settings) is None:
+            raise FollowError("no checkpoint is set, so there is no adapter: see model.checkpoint")
         root = self.backend.open_repository(folder)
         if root is None:
             raise FollowError(f"{folder} is not inside a git work tree")
-        settled = {FollowState.CURRENT, FollowState.FAILED, FollowState.WAITING}
-
-        def is_settled(status: BackendStatus) -> bool:
-            found = _of(status, root)
-            return found is not None and found.state in settled and bool(found.head or found.detail)
-
-        status = _of(self._wait(is_settled, timeout_s), root)
+        seen = self._wait(lambda s: bool(s.detail) or _is_settled(_of(s, root)), timeout_s)
+        status = _of(seen, root)
         if status is None or status.state is not FollowState.CURRENT:
-            detail = status.detail if status else ""
+            detail = seen.detail or (status.detail if status else "")
             raise FollowError(f"{root}: {detail or f'no adapter after {timeout_s:g} s'}")
         return status
 
@@ -130,6 +134,13 @@ class OneShot:
                     break
                 self._changed.wait(timeout=0.2)
         return status
+
+
+def _is_settled(status: RepositoryStatus | None) -> bool:
+    if status is None or status.detail == MODELS_NOT_LOADED:
+        return False
+    is_waiting = status.state is FollowState.WAITING and bool(status.detail)
+    return is_waiting or status.state in {FollowState.CURRENT, FollowState.FAILED}
 
 
 def _of(status: BackendStatus, root: Path) -> RepositoryStatus | None:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 PUBLISH_EVERY_S = 2.0
 """While a long fold runs, an adapter on the way is published this often."""
 
+MODELS_NOT_LOADED = "the models are not loaded"
+
 SHOW_PROGRESS_STEPS = 4
 """Shorter folds are over before a progress bar could be read."""
 
@@ -153,7 +155,7 @@ class Tracker:
             self._set_status(state=FollowState.WAITING, detail="the branch has no commit yet")
             return
         if models is None:
-            self._set_status(state=FollowState.WAITING, detail="the models are not loaded")
+            self._set_status(state=FollowState.WAITING, detail=MODELS_NOT_LOADED)
             return
         fold = self._fold(self._repository, models)
         plan = fold.plan(head.commit_id)
