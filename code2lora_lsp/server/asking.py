@@ -17,6 +17,7 @@ from code2lora_lsp.runtime.api import (
 )
 from code2lora_lsp.server.language_server import Code2LoraServer
 from code2lora_lsp.server.session import OpenDocument, document_key
+from code2lora_lsp.server.status import look_at
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,8 @@ async def _result(
 ) -> CompletionResult:
     if document is None:
         return NoCompletion(Reason.EMPTY, f"{question.identifier.uri} is not open")
-    ls.session.active = key = document_key(document.uri)
+    key = document_key(document.uri)
+    look_at(ls, key)
     if refusal := _why_not(ls, question, document):
         return refusal
     backend = ls.host.backend

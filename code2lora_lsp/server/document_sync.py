@@ -7,6 +7,7 @@ from lsprotocol import types
 from code2lora_lsp.runtime.api import Reason
 from code2lora_lsp.server.language_server import Code2LoraServer
 from code2lora_lsp.server.session import OpenDocument, document_key
+from code2lora_lsp.server.status import announce_after, look_at
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +17,7 @@ def did_open(ls: Code2LoraServer, params: types.DidOpenTextDocumentParams) -> No
     document = OpenDocument(params.text_document, ls.session.encoding)
     ls.session.pending.drop(key, Reason.SUPERSEDED, "the document was opened again")
     ls.session.documents[key] = document
-    ls.session.active = key
+    look_at(ls, key)
     hold_repository(ls, document)
 
 
@@ -26,7 +27,8 @@ def hold_repository(ls: Code2LoraServer, document: OpenDocument) -> None:
         return
     if ls.host.is_started:
         holder = _holder(document.uri)
-        ls.spawn(ls.session.repositories.hold_document(holder, document.path))
+        held = ls.session.repositories.hold_document(holder, document.path)
+        ls.spawn(announce_after(ls, held))
 
 
 def did_change(ls: Code2LoraServer, params: types.DidChangeTextDocumentParams) -> None:
@@ -37,7 +39,7 @@ def did_change(ls: Code2LoraServer, params: types.DidChangeTextDocumentParams) -
         return
     document.apply(params.text_document.version, list(params.content_changes))
     ls.session.pending.drop(key, Reason.SUPERSEDED, "the document changed")
-    ls.session.active = key
+    look_at(ls, key)
 
 
 def did_close(ls: Code2LoraServer, params: types.DidCloseTextDocumentParams) -> None:
@@ -45,16 +47,17 @@ def did_close(ls: Code2LoraServer, params: types.DidCloseTextDocumentParams) -> 
     ls.session.pending.drop(key, Reason.SUPERSEDED, "the document was closed")
     ls.session.documents.pop(key, None)
     if ls.session.active == key:
-        ls.session.active = None
+        look_at(ls, None)
     if ls.host.is_started:
-        ls.spawn(ls.session.repositories.release(_holder(params.text_document.uri)))
+        released = ls.session.repositories.release(_holder(params.text_document.uri))
+        ls.spawn(announce_after(ls, released))
 
 
 def did_focus(ls: Code2LoraServer, params: object) -> None:
     """Copilot's notification: the user looks at this document now."""
     document = params.get("textDocument") if isinstance(params, dict) else None
     if isinstance(document, dict) and isinstance(uri := document.get("uri"), str):
-        ls.session.active = document_key(uri)
+        look_at(ls, document_key(uri))
 
 
 def did_show(ls: Code2LoraServer, _params: object) -> None:

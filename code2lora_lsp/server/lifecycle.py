@@ -18,7 +18,7 @@ from code2lora_lsp.server.client import ClientTraits
 from code2lora_lsp.server.convert import Encoding
 from code2lora_lsp.server.language_server import Code2LoraServer
 from code2lora_lsp.server.session import document_key, path_of
-from code2lora_lsp.server.status import announce
+from code2lora_lsp.server.status import announce, announce_after
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def start_backend(ls: Code2LoraServer) -> None:
     ls.host.start(ls.session.settings, ls.listen)
     ls.session.repositories.forget()
     for key, folder in ls.session.folders.items():
-        ls.spawn(ls.session.repositories.hold(_holder(key), folder))
+        ls.spawn(announce_after(ls, ls.session.repositories.hold(_holder(key), folder)))
     for document in ls.session.documents.values():
         document_sync.hold_repository(ls, document)
     announce(ls)
@@ -97,13 +97,14 @@ def folders_changed(ls: Code2LoraServer, params: types.DidChangeWorkspaceFolders
     for removed in params.event.removed:
         key = document_key(removed.uri)
         if ls.session.folders.pop(key, None) and ls.host.is_started:
-            ls.spawn(ls.session.repositories.release(_holder(key)))
+            ls.spawn(announce_after(ls, ls.session.repositories.release(_holder(key))))
     for added in params.event.added:
         key, folder = document_key(added.uri), path_of(added.uri)
         if folder is not None and key not in ls.session.folders:
             ls.session.folders[key] = folder
             if ls.host.is_started:
-                ls.spawn(ls.session.repositories.hold(_holder(key), folder))
+                held = ls.session.repositories.hold(_holder(key), folder)
+                ls.spawn(announce_after(ls, held))
 
 
 def shutdown(ls: Code2LoraServer, _params: None = None) -> None:

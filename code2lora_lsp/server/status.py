@@ -1,5 +1,7 @@
 """``code2lora/status`` and ``code2lora/statusChanged``."""
 
+from collections.abc import Awaitable
+
 from code2lora_lsp.runtime.api import BackendStatus, EngineState
 from code2lora_lsp.server import protocol
 from code2lora_lsp.server.language_server import Code2LoraServer
@@ -28,3 +30,16 @@ def announce(ls: Code2LoraServer, status: BackendStatus | None = None) -> None:
     if short != ls.last_status:
         ls.last_status = short
         ls.protocol.notify(protocol.STATUS_CHANGED, short)
+
+
+async def announce_after(ls: Code2LoraServer, change: Awaitable[None]) -> None:
+    """The same, once the followed repositories have changed: the one in use may be another."""
+    await change
+    announce(ls)
+
+
+def look_at(ls: Code2LoraServer, key: str | None) -> None:
+    """The user works in this document now; the status is about its repository."""
+    if ls.session.active != key:
+        ls.session.active = key
+        announce(ls)

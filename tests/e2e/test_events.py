@@ -91,3 +91,25 @@ def test_the_status_is_sent_when_it_changes_and_only_then():
             "message": "ready, no repository",
             "root": None,
         }
+
+
+def test_the_status_follows_the_document_in_use(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name / ".git").mkdir(parents=True)
+    one, two = ((tmp_path.resolve() / name / "a.py").as_uri() for name in ("one", "two"))
+    with fake_client() as client:
+        client.initialize()
+        client.wait_ready()
+
+        def in_use():
+            root = client.messages("code2lora/statusChanged")[-1]["root"]
+            return root and root.rpartition("/")[2]
+
+        client.open(one, "")
+        client.wait_until(lambda: in_use() == "one")
+        client.open(two, "")
+        client.wait_until(lambda: in_use() == "two")
+        client.notify("textDocument/didFocus", {"textDocument": {"uri": one}})
+        client.wait_until(lambda: in_use() == "one")
+        client.close_document(one)
+        client.wait_until(lambda: in_use() == "two")

@@ -85,7 +85,7 @@ def test_the_message_names_the_adapter_of_the_document_in_use(tree):
     with fake_client() as client:
         client.initialize(folders=[tree / "one"])
         client.wait_ready()
-        client.wait_until(lambda: client.status()["repositories"])
+        client.wait_until(lambda: client.status()["root"])
         status = client.status()
         assert (status["message"], status["root"]) == ("adapter @ a1b2c3", str(tree / "one"))
         assert status["repositories"][0]["commitsBehind"] == 0
