@@ -39,7 +39,7 @@ class MuonAdamW:
         self,
         named_parameters: dict[str, nn.Parameter],
         *,
-        muon_rate: float = 0.02,
+        muon_rate: float = 0.012,
         adam_rate: float = 0.003,
         momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.95),

@@ -31,13 +31,13 @@ class Plan:
     model: str = "nano"
     minutes: float = 60.0
     row_tokens: int = 1024
-    rows_per_rank: int = 3
+    rows_per_rank: int = 2
     n_warmup_steps: int = 40
     constant_share: float = 0.3
     log_every_steps: int = 20
     checkpoint_every_s: float = 240.0
     largest_gradient_norm: float = 1.0
-    muon_rate: float = 0.02
+    muon_rate: float = 0.012
     adam_rate: float = 0.003
     seed: int = 0
 
