@@ -102,3 +102,15 @@ def test_seeded_heads_look_one_and_two_tokens_back():
     heads = out.attentions[0][0]  # [H, T, T]
     assert heads[0].diagonal(-1).mean() > 0.9
     assert heads[1].diagonal(-2).mean() > 0.9
+
+
+def test_a_fresh_model_already_predicts_repeated_tokens_better_than_new_ones():
+    model = initial_model("nano", seed=0).eval()
+    once = torch.randint(300, 8000, (4, 100), generator=torch.Generator().manual_seed(1))
+    ids = torch.cat([once, once], dim=1)
+    with torch.no_grad():
+        logits = model(ids[:, :-1]).logits
+    nats = torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2), ids[:, 1:], reduction="none"
+    ).mean(0)
+    assert nats[100:].mean() < nats[:99].mean() - 1.0
