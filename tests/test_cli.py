@@ -31,7 +31,8 @@ def run(repo, tmp_path_factory):
         environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "HOME": str(home)}
         return subprocess.run(
             [sys.executable, "-m", "code2lora_lsp", *map(str, arguments)],
-            cwd=repo.root, env=environment, capture_output=True, text=True, timeout=120, check=False,
+            cwd=repo.root, env=environment, capture_output=True, text=True, timeout=120,
+            check=False,
         )  # fmt: skip
 
     return run

@@ -31,7 +31,6 @@ from code2lora_lsp.runtime.models import checkpoint_folder
 from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED
 from code2lora_lsp.text.document import DocumentSnapshot
 
-
 CLOSE_TIMEOUT_S = 60.0
 """The interpreter must not end under a thread that is inside native code."""
 

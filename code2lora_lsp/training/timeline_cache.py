@@ -16,9 +16,8 @@ def load_timelines(
 ) -> list[Timeline]:
     """Timelines of the clones of a split; the first ``most`` by name, or all.
 
-    Args:
-        clones: folder of bare clones, ``OWNER+NAME/repo`` each.
-        cache: written by earlier runs of the same encoder, read instead of the clone.
+    ``clones`` holds bare clones, ``OWNER+NAME/repo`` each. What earlier runs of the same encoder
+    left in ``cache`` is read instead of the clone.
 
     Raises:
         ConfigError: there is no clone of that split.

@@ -1,6 +1,7 @@
 """Where a fold starts is a function of the history alone, and never far back."""
 
 import hashlib
+import itertools
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_the_anchor_does_not_depend_on_how_much_older_history_is_known():
 def test_the_next_commit_nearly_always_continues_the_same_fold():
     ids = commit_ids(2000)
     anchors = [plan_fold(reach(ids[:end]), SOURCE_V1).anchor for end in range(2 * N + 1, 2000)]
-    moves = sum(a != b for a, b in zip(anchors, anchors[1:], strict=False))
+    moves = sum(a != b for a, b in itertools.pairwise(anchors))
     assert moves < len(anchors) * 4 / N
 
 
