@@ -106,7 +106,8 @@ def test_seeded_heads_look_one_and_two_tokens_back():
 
 def test_a_fresh_model_already_predicts_repeated_tokens_better_than_new_ones():
     model = initial_model("nano", seed=0).eval()
-    once = torch.randint(300, 8000, (4, 100), generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    once = torch.stack([torch.randperm(600, generator=generator)[:100] for _ in range(4)])
     ids = torch.cat([once, once], dim=1)
     with torch.no_grad():
         logits = model(ids[:, :-1]).logits
