@@ -12,7 +12,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -119,14 +119,15 @@ def train(
     timelines: Sequence[Timeline],
     plan: EvoPlan,
     pad_id: int,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[dict[str, float]]:
     """Optimise until ``plan.minutes`` are over; yields one line of figures per step."""
     rng = random.Random(plan.seed)  # noqa: S311 - not a secret
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
     )
-    started_s, step = time.monotonic(), 0
-    while (share := (time.monotonic() - started_s) / (plan.minutes * 60)) < 1:
+    started_s, step = clock(), 0
+    while (share := (clock() - started_s) / (plan.minutes * 60)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * _cosine(share)
         chosen = rng.sample(list(timelines), min(plan.repositories_per_step, len(timelines)))
@@ -203,6 +204,7 @@ def _row(factors: LoraFactors, index: int) -> LoraFactors:
                        {k: v[rows] for k, v in factors.b.items()})  # fmt: skip
 
 
+@torch.no_grad()
 def mean_cosine(factors: LoraFactors) -> float:
     """Mean pairwise cosine of the effective updates ΔW of a batch; the collapse alarm."""
     gram = sum(
