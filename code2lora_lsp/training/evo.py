@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from code2lora_lsp.config import ModelSettings
+from code2lora_lsp.neural.atomic_file import write_text
 from code2lora_lsp.neural.code2lora.checkpoint import (
     BackboneReference,
     CheckpointManifest,
@@ -35,6 +36,7 @@ from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import encoder_of_backbone
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.training.adapted_backbone import AdaptedBackbone
+from code2lora_lsp.training.evo_card import evo_card
 from code2lora_lsp.training.splits import Split
 from code2lora_lsp.training.timeline_cache import load_timelines
 from code2lora_lsp.training.timelines import Item, Timeline, TimelinePlan, TimelineReader, pad_items
@@ -222,16 +224,21 @@ def main() -> None:
     """Read the clones, train, evaluate on validation repositories, write the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clones", type=Path, help="folder of bare clones, OWNER+NAME/repo each")
+    parser.add_argument("corpus", type=Path, help="folder whose manifest names the repositories")
     parser.add_argument("backbone", type=Path, help="folder of the frozen backbone")
     parser.add_argument("output", type=Path, help="checkpoint folder to write")
     parser.add_argument("--cache", type=Path, default=Path("timelines"))
     parser.add_argument("--minutes", type=float, default=EvoPlan.minutes)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--most-repositories", type=int, help="of each split, in order of name")
     arguments = parser.parse_args()
     plan = EvoPlan(minutes=arguments.minutes, threads=arguments.threads)
-    places = Places(arguments.clones, arguments.backbone, arguments.output, arguments.cache)
-    run(places, plan, arguments.most_repositories)
+    run(
+        Places(
+            arguments.clones, arguments.corpus, arguments.backbone, arguments.output,
+            arguments.cache,
+        ),
+        plan,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -239,12 +246,13 @@ class Places:
     """Folders of one run."""
 
     clones: Path
+    corpus: Path
     backbone: Path
     output: Path
     cache: Path
 
 
-def run(places: Places, plan: EvoPlan, most_repositories: int | None) -> None:
+def run(places: Places, plan: EvoPlan) -> None:
     """One whole run; figures go to stdout as JSON lines."""
     backbone_folder = places.backbone
     tokenizer = Tokenizer.from_folder(backbone_folder)
@@ -253,8 +261,10 @@ def run(places: Places, plan: EvoPlan, most_repositories: int | None) -> None:
     torch.set_num_threads(plan.threads)
     encoder = encoder_of_backbone(decoder, tokenizer, backbone_folder)
     reader = TimelineReader(SOURCE_V1, TimelinePlan(), encoder, tokenizer)
+    corpus = json.loads((places.corpus / "manifest.json").read_text(encoding="utf-8"))
+    sources = {entry["repository"]: entry for entry in corpus["repositories"]}
     training, validation = (
-        load_timelines(places.clones, split, reader, places.cache, most_repositories)
+        load_timelines(places.clones, sources, split, reader, places.cache)
         for split in (Split.TRAIN, Split.VALIDATION)
     )
     model = EvoModel(decoder.config, plan)
@@ -269,7 +279,7 @@ def run(places: Places, plan: EvoPlan, most_repositories: int | None) -> None:
     provenance = {
         "trained_on": [timeline.repository for timeline in training],
         "validated_on": [timeline.repository for timeline in validation],
-        "steps": line["step"], "plan": asdict(plan), "validation": figures,
+        "optimizer_steps": line["step"], "plan": asdict(plan), "validation": figures,
     }  # fmt: skip
     manifest = CheckpointManifest(
         kind="evo", recipe_id=SOURCE_V1.recipe_id, encoder="backbone",
@@ -282,6 +292,7 @@ def run(places: Places, plan: EvoPlan, most_repositories: int | None) -> None:
     save_checkpoint(
         places.output, Code2LoraCheckpoint(manifest, model.head, model.gru), torch.float16
     )
+    write_text(places.output / "README.md", evo_card(provenance, sources, reader.plan))
 
 
 if __name__ == "__main__":

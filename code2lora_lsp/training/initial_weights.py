@@ -86,8 +86,8 @@ def seed_copying_head(model: Qwen2ForCausalLM) -> None:
 
 def _projections(width: int, ranks: list[int]) -> tuple[Tensor, ...]:
     """Mutually orthogonal projections, each [rank, width] with orthonormal rows."""
-    basis = torch.linalg.qr(torch.randn(width, sum(ranks)))[0].T
-    return basis.split(ranks)
+    basis: Tensor = torch.linalg.qr(torch.randn(width, sum(ranks)))[0].T
+    return tuple(torch.split(basis, ranks))
 
 
 def _turned(angles: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Timelines of many clones, kept on disk: reading them costs more than training on them."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.progress import track
@@ -12,9 +13,9 @@ from code2lora_lsp.training.timelines import Item, Timeline, TimelineReader
 
 
 def load_timelines(
-    clones: Path, split: Split, reader: TimelineReader, cache: Path, most: int | None = None
+    clones: Path, names: Iterable[str], split: Split, reader: TimelineReader, cache: Path
 ) -> list[Timeline]:
-    """Timelines of the clones of a split; the first ``most`` by name, or all.
+    """Timelines of those of ``names`` that belong to a split.
 
     ``clones`` holds bare clones, ``OWNER+NAME/repo`` each. What earlier runs of the same encoder
     left in ``cache`` is read instead of the clone.
@@ -22,11 +23,10 @@ def load_timelines(
     Raises:
         ConfigError: there is no clone of that split.
     """
-    folders = sorted(path for path in clones.glob("*+*") if (path / "repo").is_dir())
-    named = [(path.name.replace("+", "/", 1), path / "repo") for path in folders]
-    wanted = [(name, path) for name, path in named if split_of(name) is split][:most]
+    places = [(name, clones / name.replace("/", "+") / "repo") for name in sorted(names)]
+    wanted = [(name, path) for name, path in places if split_of(name) is split and path.is_dir()]
     if not wanted:
-        raise ConfigError(f"{clones} holds no clone of the {split.value} split")
+        raise ConfigError(f"{clones} holds no clone of the {split.value} split that is named")
     progress = track(wanted, f"reading {split.value} repositories")
     found = (_cached(cache, name, git_dir, reader) for name, git_dir in progress)
     return [timeline for timeline in found if timeline and any(timeline.items)]
