@@ -13,9 +13,9 @@ def evo_card(
     plan, measured = provenance["plan"], provenance["validation"]
     return f"""# Code2LoRA-Evo checkpoint of the embedded backbone
 
-The published method (arXiv 2606.06492): a commit gru of width {plan["gru_width"]} and a lora head of
-width {plan["head_width"]} that emits rank-{plan["rank"]} adapters, one pair per projection type shared
-by all layers. The encoder is the backbone itself. Stored as float16.
+The published method (arXiv 2606.06492): a commit gru of width {plan["gru_width"]} and a lora head
+of width {plan["head_width"]} that emits adapters of rank {plan["rank"]}, one pair per projection
+type, shared by all layers. The encoder is the backbone itself. Stored as float16.
 
 Trained by `code2lora_lsp.training.evo` for {plan["minutes"]:g} minutes on two CPU cores:
 {provenance["optimizer_steps"]} optimizer steps, each through {plan["n_bptt"]} real commits of
@@ -34,8 +34,8 @@ commits ({measured["target_tokens"]:.0f} tokens; no validation repository was tr
 | another repository's | {measured["other_nats"]:.4f} |
 | the mean of all | {measured["mean_nats"]:.4f} |
 
-Mean cosine between the updates of different repositories: {measured["update_cosine"]:.3f} (1 would be
-one adapter for all). {_verdict(measured)}
+Mean cosine between the updates of different repositories: {measured["update_cosine"]:.3f}
+(1 would be one adapter for all). {_verdict(measured)}
 
 ## Data
 
