@@ -1,6 +1,6 @@
 ---@brief
 ---
---- https://github.com/code2lora/code2lora-lsp
+--- `code2lora-lsp`: https://arxiv.org/abs/2606.06492 as a local language server
 ---
 --- Inline code completion from a small local model, with a LoRA adapter that follows every commit of
 --- the repository. Neovim 0.12 shows it with `vim.lsp.inline_completion`; 0.11.3 gets an ordinary
