@@ -5,7 +5,7 @@ REPO ?= .
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format clean help
+.PHONY: demo test lint format vsix clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -30,6 +30,9 @@ lint: $(READY)  ## everything `test` checks without running code
 format: $(READY)  ## rewrite the sources as the checks want them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+vsix:  ## the VS Code extension as a file to install: needs Node 20
+	cd editors/vscode && npm ci && npm run package
 
 clean:  ## forget the virtual environment
 	rm -rf $(VENV)

@@ -99,36 +99,15 @@ function languages(): { language?: string }[] {
   return ids.length ? ids.map((language) => ({ language })) : [{}];
 }
 
-/** Server commands act on the repository of the document in use, and say what they did. */
+/** Server commands act on the repository of the document in use; the status bar shows what they did. */
 async function executeCommand(command: string, args: unknown[], next: ExecuteCommandSignature): Promise<unknown> {
   const uri = vscode.window.activeTextEditor?.document.uri;
   const isAboutRepository = command.endsWith("Adapter") && !args.length && uri?.scheme === "file";
   try {
-    const result = await next(command, isAboutRepository ? [{ uri: uri.toString() }] : args);
-    const message = done(command, result);
-    if (message) {
-      vscode.window.setStatusBarMessage(`code2lora: ${message}`, 5000);
-    }
-    return result;
+    return await next(command, isAboutRepository ? [{ uri: uri.toString() }] : args);
   } catch (error) {
     void vscode.window.showErrorMessage(`code2lora: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
-  }
-}
-
-// the server words the answer to showStatus itself
-function done(command: string, result: any): string | undefined {
-  switch (command) {
-    case "code2lora.refreshAdapter":
-      return "reading HEAD again";
-    case "code2lora.rollBackAdapter":
-      return `adapter @ ${result.adapterCommit.slice(0, 6)} until the next refresh`;
-    case "code2lora.toggleCompletions":
-      return `completions ${result.enabled ? "on" : "off"}`;
-    case "code2lora.unloadModel":
-      return "the model is unloaded";
-    default:
-      return undefined;
   }
 }
 

@@ -140,8 +140,10 @@ async function walk(page, first) {
   await run(page, "Toggle Completions", `adapter @ ${second}`);
   await run(page, "Unload Model", "the model is unloaded");
   await run(page, "Load Model", `adapter @ ${second}`);
-  await run(page, "Restart Server", `adapter @ ${second}`);
-  await page.locator(".statusbar-item", { hasText: `adapter @ ${second}` }).click();
+  await run(page, "Restart Server", "starting");
+  const item = page.locator(".statusbar-item", { hasText: `adapter @ ${second}` });
+  await item.waitFor({ timeout: 60_000 });
+  await item.click();
   await page.locator(".notification-list-item", { hasText: "code2lora: adapter" }).first().waitFor();
   await page.screenshot({ path: path.join(OUT, "status.png") });
 }
