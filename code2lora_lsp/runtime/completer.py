@@ -27,6 +27,7 @@ from code2lora_lsp.runtime.api import (
     Trigger,
 )
 from code2lora_lsp.text.fim import Order, PromptBuilder, common_newline, stop_ids, with_lf
+from code2lora_lsp.text.loops import loop_start
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.text.trim import Gap, is_finished, trim, with_newline
 
@@ -181,6 +182,10 @@ class Completer:
                 break
             token_ids.append(sampled.token_id)
             log_probability += sampled.log_probability
+            second_round = loop_start(token_ids)
+            if second_round is not None:
+                text = self._tokenizer.decode(token_ids[:second_round])
+                break
             text = self._tokenizer.decode(token_ids)
             is_last = len(token_ids) >= self._settings.max_tokens or self._session.room == 0
             if is_last or is_finished(text, gap):
