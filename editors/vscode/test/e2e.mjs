@@ -180,4 +180,8 @@ try {
 } finally {
   await browser.close();
   process.kill(-editor.pid, "SIGTERM");
+  await new Promise((gone) => editor.on("exit", gone));
+  if (!process.exitCode) {
+    fs.rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 500 });
+  }
 }
