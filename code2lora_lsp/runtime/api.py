@@ -37,6 +37,7 @@ class Reason(Enum):
     LOW_CONFIDENCE = "the model was not sure enough"
     TOO_LARGE = "the document is too large"
     SECRET = "this file may hold secrets and is never read"  # noqa: S105 - a sentence, not a password
+    EXCLUDED = "this file is excluded by follow.exclude"
 
 
 @dataclass(frozen=True)
@@ -243,8 +244,12 @@ class Backend(Protocol):
     def status(self) -> BackendStatus:
         """A value, cheap enough to be asked on the event loop."""
 
-    def close(self, timeout_s: float = 2.0) -> None:
-        """Stop every thread. Nothing on disk is left half written."""
+    def close(self, timeout_s: float = 2.0) -> bool:
+        """Stop every thread; whether all have ended. Nothing on disk is left half written.
+
+        One that has not ended is inside native code: the interpreter must not be finalised
+        under it.
+        """
 
 
 BackendFactory = Callable[[Settings, Listener], Backend]

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,11 @@ log = logging.getLogger(__name__)
 
 
 class LocalBackend:
-    """Satisfies ``runtime.api.Backend``; see there for what each method promises."""
+    """Satisfies ``runtime.api.Backend``; see there for what each method promises.
+
+    ``_lock`` guards which engine, models and trackers are the current ones. ``_token`` names the
+    current engine: what an engine reports after it was replaced or unloaded is not ours any more.
+    """
 
     def __init__(self, settings: Settings, listener: Listener) -> None:
         self._settings = settings
@@ -46,26 +51,30 @@ class LocalBackend:
         self._loading = LoadingProgress(self._progress, "Loading the code model")
         self._lock = threading.RLock()
         self._engine: Engine | None = None
+        self._token = object()
         self._models: FollowModels | None = None
+        self._loaders: dict[object, threading.Thread] = {}
         self._trackers: dict[Path, Tracker] = {}
+        self._roots: set[Path] = set()
         self._failure = ""
         self._own_empty_reason: str | None = None
-        self._models_thread: threading.Thread | None = None
+        self._is_unloaded = False
         self._is_closed = False
 
     def start(self) -> None:
         with self._lock:
             if self._is_closed or (self._engine and self._engine.status.state in _ALIVE):
                 return
+            self._is_unloaded, self._failure = False, ""
             try:
                 folder = backbone_folder(self._settings)
             except SetupError as error:
                 self._fail(error)
                 return
-            self._failure = ""
+            self._token = token = object()
             listener = EngineListener(
-                progress=self._loading.report,
-                changed=self._on_engine_changed,
+                progress=lambda message, part: self._on_progress(token, message, part),
+                changed=lambda status: self._on_engine_changed(token, status),
                 incident=self._listener,
             )
             self._engine = Engine.load(folder, self._settings, listener)
@@ -76,7 +85,7 @@ class LocalBackend:
         if not settings.enabled:
             return self._nothing(Reason.OFF)
         if engine is None:
-            return self._nothing(Reason.FAILED if self._failure else Reason.NOT_READY)
+            return self._nothing(_WHY_NO_ENGINE[self._absent_state()])
         self._own_empty_reason = None
         tracker = self._trackers.get(request.repository) if request.repository else None
         return engine.submit(request, tracker.slot if tracker else None)
@@ -88,13 +97,14 @@ class LocalBackend:
             log.info("%s", error)
             return None
         with self._lock:
-            if self._settings.follow.enabled and root not in self._trackers and not self._is_closed:
-                self._trackers[root] = self._track(root)
+            self._roots.add(root)
+            self._track(root)
         self._tell()
         return root
 
     def close_repository(self, root: Path) -> None:
         with self._lock:
+            self._roots.discard(root)
             tracker = self._trackers.pop(root, None)
         if tracker is not None:
             self._stop_following([tracker])
@@ -111,27 +121,26 @@ class LocalBackend:
 
     def unload(self) -> None:
         with self._lock:
-            engine, self._models = self._engine, None
-            trackers = list(self._trackers.values())
-        for tracker in trackers:
-            tracker.attach(None)
+            self._is_unloaded = True
+            engine = self._let_go()
         if engine is not None:
             engine.unload()
+        self._tell()
 
     def reconfigure(self, settings: Settings) -> None:
         with self._lock:
             before, self._settings = self._settings, settings
         if before.follow != settings.follow:
             self._reopen_repositories()
-        if _engine_part(before) != _engine_part(settings):
+        if _engine_part(before) != _engine_part(settings) or self._failure:
             self._restart()
         elif before.follow != settings.follow and self._engine is not None:
-            self._load_models_in_background(self._engine)
+            self._load_models_in_background(self._engine, self._token)
         self._tell()
 
     def status(self) -> BackendStatus:
         engine = self._engine
-        seen = engine.status if engine else EngineStatus(_absent_state(self._failure))
+        seen = engine.status if engine else EngineStatus(self._absent_state())
         models = self._models
         return BackendStatus(
             engine=seen.state,
@@ -147,86 +156,115 @@ class LocalBackend:
             repositories=tuple(t.status for t in list(self._trackers.values())),
         )
 
-    def close(self, timeout_s: float = 2.0) -> None:
+    def close(self, timeout_s: float = 2.0) -> bool:
         with self._lock:
             self._is_closed = True
             trackers = list(self._trackers.values())
             self._trackers.clear()
-        if self._engine is not None:
-            self._engine.unload()
-        self._stop_following(trackers, timeout_s)
-        if self._engine is not None:
-            self._engine.close(timeout_s)
-        if self._models_thread is not None:
-            self._models_thread.join(timeout_s)
+            engine, loaders = self._let_go(), list(self._loaders.values())
+        if engine is not None:
+            engine.unload()
+        until_s = time.monotonic() + timeout_s
+        has_ended = self._stop_following(trackers, timeout_s)
+        if engine is not None:
+            has_ended &= engine.close(max(0.0, until_s - time.monotonic()))
+        for loader in loaders:
+            loader.join(max(0.0, until_s - time.monotonic()))
+            has_ended &= not loader.is_alive()
+        return has_ended
 
     def adapter(self, root: Path) -> LoraAdapter | None:
         """The adapter now published for a repository, for export."""
         tracker = self._trackers.get(root)
         return tracker.slot.current if tracker else None
 
-    def _track(self, root: Path) -> Tracker:
+    def _let_go(self) -> Engine | None:
+        """Make the current engine and models not current; the engine, for whoever ends it."""
+        engine, self._engine, self._models = self._engine, None, None
+        self._token = object()
+        self._loading.end()
+        for tracker in self._trackers.values():
+            tracker.attach(None)
+        return engine
+
+    def _track(self, root: Path) -> None:
+        """Follow a repository, unless it is, or following is off."""
+        if root in self._trackers or self._is_closed or not self._settings.follow.enabled:
+            return
         tracker = Tracker(root, self._settings.follow, AdapterSlot(), self._tell, self._progress)
+        self._trackers[root] = tracker
         tracker.start()
         if self._models is not None:
             tracker.attach(self._models)
-        return tracker
 
-    def _stop_following(self, trackers: list[Tracker], timeout_s: float = 2.0) -> None:
+    def _stop_following(self, trackers: list[Tracker], timeout_s: float = 2.0) -> bool:
+        """End trackers, all at once; whether their threads have ended."""
         for tracker in trackers:
-            tracker.close(timeout_s)
-            if self._engine is not None:
-                self._engine.release(tracker.slot)
+            tracker.begin_close()
+        until_s = time.monotonic() + timeout_s
+        ended = [tracker.close(max(0.0, until_s - time.monotonic())) for tracker in trackers]
+        engine = self._engine
+        if engine is not None:
+            for tracker in trackers:
+                engine.release(tracker.slot)
+        return all(ended)
 
     def _reopen_repositories(self) -> None:
         with self._lock:
-            trackers = dict(self._trackers)
+            trackers = list(self._trackers.values())
             self._trackers.clear()
-        self._stop_following(list(trackers.values()))
-        for root in trackers:
-            self.open_repository(root)
+        self._stop_following(trackers)
+        with self._lock:
+            for root in self._roots:
+                self._track(root)
 
     def _restart(self) -> None:
         with self._lock:
-            engine, self._engine, self._models = self._engine, None, None
-            trackers = list(self._trackers.values())
-        for tracker in trackers:
-            tracker.attach(None)
+            engine = self._let_go()
         if engine is not None:
             engine.close()
+        if not self._is_unloaded:
             self.start()
 
-    def _on_engine_changed(self, status: EngineStatus) -> None:
-        """On the engine's thread: hand over."""
-        if status.state is not EngineState.LOADING:
-            self._loading.end()
+    def _on_progress(self, token: object, message: str, percentage: int | None) -> None:
+        with self._lock:
+            if self._token is token:
+                self._loading.report(message, percentage)
+
+    def _on_engine_changed(self, token: object, status: EngineStatus) -> None:
+        """On an engine's thread: hand over."""
         with self._lock:  # ``start`` may not have stored the engine yet
-            engine = self._engine
-        if status.state is EngineState.READY and self._models is None and engine is not None:
-            self._load_models_in_background(engine)
+            engine = self._engine if self._token is token else None
+            if engine is None:
+                return
+            if status.state is not EngineState.LOADING:
+                self._loading.end()
+            if status.state is EngineState.READY and token not in self._loaders:
+                self._load_models_in_background(engine, token)
         self._tell()
 
-    def _load_models_in_background(self, engine: Engine) -> None:
-        self._models_thread = threading.Thread(
-            target=self._load_models, args=(engine,), name="code2lora-models", daemon=True
+    def _load_models_in_background(self, engine: Engine, token: object) -> None:
+        thread = threading.Thread(
+            target=self._load_models, args=(engine, token), name="code2lora-models", daemon=True
         )
-        self._models_thread.start()
+        self._loaders = {token: thread}
+        thread.start()
 
-    def _load_models(self, engine: Engine) -> None:
+    def _load_models(self, engine: Engine, token: object) -> None:
         settings, backbone = self._settings, engine.decoder
-        if backbone is None or checkpoint_folder(settings) is None:
-            return
         try:
+            if backbone is None or checkpoint_folder(settings) is None:
+                return
             models = load_follow_models(settings, backbone, lambda: engine.is_busy)
         except Code2LoraError as error:
-            self._fail(error)
+            self._fail(error, token)
             return
         except Exception as error:
             log.exception("the checkpoint could not be loaded")
-            self._fail(SetupError(f"the checkpoint could not be loaded: {error!r}"))
+            self._fail(SetupError(f"the checkpoint could not be loaded: {error!r}"), token)
             return
         with self._lock:
-            if self._engine is not engine or self._is_closed:
+            if self._token is not token or self._is_closed:
                 return
             self._models = models
             trackers = list(self._trackers.values())
@@ -234,8 +272,15 @@ class LocalBackend:
             tracker.attach(models)
         self._tell()
 
-    def _fail(self, error: Code2LoraError) -> None:
+    def _absent_state(self) -> EngineState:
+        if self._is_unloaded:
+            return EngineState.UNLOADED
+        return EngineState.FAILED if self._failure else EngineState.ABSENT
+
+    def _fail(self, error: Code2LoraError, token: object | None = None) -> None:
         """Completions without an adapter may still work; say once what does not."""
+        if token is not None and self._token is not token:
+            return
         log.error("%s", error)
         self._failure = str(error)
         self._listener(Incident(str(error), is_error=True))
@@ -254,8 +299,11 @@ class LocalBackend:
 _ALIVE = {EngineState.LOADING, EngineState.READY}
 
 
-def _absent_state(failure: str) -> EngineState:
-    return EngineState.FAILED if failure else EngineState.ABSENT
+_WHY_NO_ENGINE = {
+    EngineState.ABSENT: Reason.NOT_READY,
+    EngineState.FAILED: Reason.FAILED,
+    EngineState.UNLOADED: Reason.UNLOADED,
+}
 
 
 def _engine_part(settings: Settings) -> tuple[object, CompletionSettings]:

@@ -29,7 +29,7 @@ from code2lora_lsp.runtime.api import (
     NoCompletion,
     Reason,
 )
-from code2lora_lsp.runtime.completer import Completer, refusal
+from code2lora_lsp.runtime.completer import Completer, Doorkeeper
 from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus, translated
 from code2lora_lsp.runtime.model_loading import LoadedModel, ReportProgress, load_model
 
@@ -68,7 +68,7 @@ class Engine:
 
     Args:
         loader: makes the model, on the engine's thread.
-        settings: only ``completion`` is read here.
+        settings: ``completion``, and of ``follow`` what is excluded from prompts.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Engine:
     ) -> None:
         self._loader = loader
         self._settings = settings.completion
+        self._doorkeeper = Doorkeeper(settings)
         self._listener = listener or EngineListener()
         self._condition = threading.Condition()
         self._inbox: dict[str, _Job] = {}
@@ -129,7 +130,7 @@ class Engine:
         seconds = request.deadline_s
         budget_s = self._settings.deadline_s if seconds is None else seconds
         job = _Job(request, slot, Deadline(budget_s))
-        refused = refusal(request, self._settings)
+        refused = self._doorkeeper.refusal(request)
         older = None
         with self._condition:
             if refused is None and self._status.state is not EngineState.READY:
@@ -367,6 +368,7 @@ class Engine:
             )
             waiting = [*self._inbox.values(), *([self._running] if self._running else [])]
             self._inbox.clear()
+            self._running = None
         for job in waiting:
             job.resolve(NoCompletion(_WHY_NOT[state], detail))
         self._listener.changed(self._status)

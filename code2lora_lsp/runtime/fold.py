@@ -85,7 +85,9 @@ def _anchor_index(stepped_ids: Sequence[str], interval: int | None) -> int:
     return min(window, key=lambda index: stepped_ids[index])
 
 
-def plan_from(repository: Repository, recipe: Recipe, head: str) -> FoldPlan | None:
+def plan_from(
+    repository: Repository, recipe: Recipe, head: str, cancellation: Cancellation | None = None
+) -> FoldPlan | None:
     """Read the stepped commits below ``head`` and choose the anchor.
 
     In a shallow clone without a single readable diff, the boundary's tree is the whole fold.
@@ -95,7 +97,7 @@ def plan_from(repository: Repository, recipe: Recipe, head: str) -> FoldPlan | N
     """
     interval = recipe.anchor_interval
     limit = None if interval is None else 2 * interval + 1
-    plan = plan_fold(repository.source_commit_ids(head, recipe, limit=limit), recipe)
+    plan = plan_fold(repository.source_commit_ids(head, recipe, limit, cancellation), recipe)
     if plan is None:
         boundary = repository.shallow_boundary(head)
         return None if boundary is None else FoldPlan(boundary, ())
@@ -133,13 +135,13 @@ class CommitFold:
         self._embedder = embedder
         self._store = store
 
-    def plan(self, head: str) -> FoldPlan | None:
+    def plan(self, head: str, cancellation: Cancellation | None = None) -> FoldPlan | None:
         """Read the stepped commits below ``head`` and choose the anchor.
 
         Raises:
             GitReadFailed: git did not answer.
         """
-        return plan_from(self._repository, self._recipe, head)
+        return plan_from(self._repository, self._recipe, head, cancellation)
 
     def run(
         self,
@@ -215,13 +217,13 @@ class SnapshotFold:
         self._recipe = recipe
         self._embedder = embedder
 
-    def plan(self, head: str) -> FoldPlan | None:
+    def plan(self, head: str, cancellation: Cancellation | None = None) -> FoldPlan | None:
         """The newest stepped commit; no steps.
 
         Raises:
             GitReadFailed: git did not answer.
         """
-        plan = plan_from(self._repository, self._recipe, head)
+        plan = plan_from(self._repository, self._recipe, head, cancellation)
         return plan and FoldPlan((plan.anchor, *plan.steps)[-1], ())
 
     def run(

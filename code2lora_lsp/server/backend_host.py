@@ -31,6 +31,7 @@ class BackendHost:
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_making = False
+        self._left_threads = False
         self.backend: Backend | None = None
         self.failure: str | None = None
 
@@ -55,7 +56,9 @@ class BackendHost:
     @property
     def is_closed(self) -> bool:
         """Whether no thread of ours is left."""
-        return self._thread is None or not self._thread.is_alive()
+        if self._thread is None:
+            return True
+        return not (self._thread.is_alive() or self._left_threads)
 
     def close(self, timeout_s: float) -> None:
         """Close the backend and end the thread, unless it is still importing: that cannot stop."""
@@ -107,6 +110,7 @@ class BackendHost:
         if self.backend is None:
             return
         try:
-            self.backend.close()
+            self._left_threads = not self.backend.close()
         except Exception:
             log.exception("the engine did not close cleanly")
+            self._left_threads = True

@@ -33,7 +33,12 @@ def dispatch(ls: Code2LoraServer, event: Event) -> None:
             take_status(ls, status)
 
 
-def take_status(ls: Code2LoraServer, status: BackendStatus) -> None:
+def take_status(ls: Code2LoraServer, seen: BackendStatus) -> None:
+    """The event says that something changed; what holds now is asked for.
+
+    Two threads of the backend may report in the other order than they looked.
+    """
+    status = seen if ls.host.backend is None else ls.host.backend.status()
     if status.engine is EngineState.UNLOADED:
         ls.session.pending.drop_all(Reason.UNLOADED, "")
     elif status.engine is EngineState.FAILED:

@@ -117,8 +117,9 @@ class FakeBackend:
     def status(self) -> api.BackendStatus:
         return self._status
 
-    def close(self, timeout_s: float = 2.0) -> None:
+    def close(self, timeout_s: float = 2.0) -> bool:
         log.info("backend closed")
+        return True
 
     def set_status(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)

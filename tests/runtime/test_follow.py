@@ -277,9 +277,13 @@ def test_rolling_back_pins_the_adapter_until_a_refresh(repo, followed):
     followed.wait_current(second_head)
     assert followed.tracker.roll_back() == first_head
     third_head = repo.commit("more.py", "more_things = 2\n" * 4)
-    status = followed.wait(lambda s: s.head == third_head)
-    assert status.state is FollowState.PINNED
-    assert followed.slot.current.commit_id == first_head
+    followed.wait(lambda s: s.head == third_head)
+    followed.tracker.attach(followed.models)  # models come back after an unload
+    settled = time.monotonic() + 0.5
+    while time.monotonic() < settled:
+        assert followed.tracker.status.state is FollowState.PINNED
+        assert followed.slot.current.commit_id == first_head
+        time.sleep(0.01)
     followed.tracker.refresh()
     followed.wait_current(third_head)
 
@@ -342,8 +346,11 @@ def test_two_trackers_on_one_repository_agree_and_share_their_states(repo, tmp_p
     finally:
         for one in pair:
             one.tracker.close(5.0)
-    fresh = Following(repo, tmp_path / "fresh")
-    assert torch.equal(fresh.state(), Following(repo, tmp_path / "states" / "unused").state())
+    shared = Following(repo, tmp_path / "nothing")
+    shared.store = pair[0].models.store(())
+    shared.fold._store = shared.store
+    assert torch.equal(shared.state(), Following(repo, tmp_path / "fresh").state())
+    assert shared.encoder.n_windows == 0
 
 
 def test_progress_that_began_always_ends(repo, followed):
@@ -355,3 +362,29 @@ def test_progress_that_began_always_ends(repo, followed):
     ended = [e.token for e in followed.events if isinstance(e, ProgressEnded)]
     assert began
     assert began == ended
+
+
+def test_closing_a_tracker_that_is_still_opening_leaves_no_thread_behind(repo, tmp_path):
+    before = threading.active_count()
+    for _ in range(5):
+        following = Followed(repo.root, tmp_path / "states")
+        following.tracker.start()
+        assert following.tracker.close(10.0)
+    until_s = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
+def test_a_folder_that_becomes_a_repository_is_followed_after_a_refresh(tmp_path):
+    following = Followed(tmp_path / "later", tmp_path / "states")
+    following.tracker.start()
+    following.tracker.attach(following.models)
+    try:
+        following.wait(lambda s: s.state is FollowState.FAILED)
+        repo = GitRepo(tmp_path / "later")
+        head = repo.commit("a.py", "first = 1\n" * 4)
+        following.tracker.refresh()
+        following.wait_current(head)
+    finally:
+        following.tracker.close(5.0)

@@ -114,6 +114,7 @@ class Recorder(SimpleNamespace):
 
     def close(self):
         self.events.append("close")
+        return True
 
 
 def test_calls_run_in_order_after_the_backend_was_made_and_before_it_closes():

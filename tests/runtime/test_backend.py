@@ -1,0 +1,155 @@
+"""One engine, many repositories: what is current, what was let go, and that nothing is lost."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from code2lora_lsp.config import FollowSettings, ModelSettings, Settings
+from code2lora_lsp.runtime.api import (
+    Completion,
+    CompletionRequest,
+    EngineState,
+    FollowState,
+    Incident,
+    NoCompletion,
+    ProgressBegan,
+    ProgressEnded,
+    Reason,
+    Trigger,
+)
+from code2lora_lsp.runtime.backend import LocalBackend
+from code2lora_lsp.text.document import DocumentSnapshot
+from tests.gitrepo import GitRepo
+
+TEXT = "import os\n\n\ndef read(path):\n    with open(path) as file:\n        return file."
+
+
+@pytest.fixture
+def repo(tmp_path):
+    repo = GitRepo(tmp_path / "work")
+    for number in range(3):
+        repo.commit("a.py", f"value_{number} = compute({number})\n" * 4)
+    return repo
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(follow=FollowSettings(poll_s=0.3, state_dir=str(tmp_path / "states")))
+
+
+def was_decoded(result):
+    """The model was asked; what it thinks of the text is its own affair."""
+    return isinstance(result, Completion) or result.reason in {Reason.EMPTY, Reason.FILTERED}
+
+
+class Watched:
+    """A backend with what it reported."""
+
+    def __init__(self, settings):
+        self.events = []
+        self.settings = settings
+        self.backend = LocalBackend(settings, self.events.append)
+
+    def wait(self, is_done, timeout_s=60.0):
+        until_s = time.monotonic() + timeout_s
+        while not is_done(status := self.backend.status()):
+            assert time.monotonic() < until_s, status
+            time.sleep(0.01)
+        return status
+
+    def wait_engine(self, state):
+        return self.wait(lambda s: s.engine is state)
+
+    def wait_current(self, head):
+        return self.wait(
+            lambda s: any(r.state is FollowState.CURRENT and r.head == head for r in s.repositories)
+        )
+
+    def ask(self, **changes):
+        document = DocumentSnapshot("file:///use.py", 1, "python", TEXT)
+        request = CompletionRequest(document, len(TEXT), Trigger.INVOKED, **changes)
+        return self.backend.complete(request).result(30)
+
+
+@pytest.fixture
+def watched(settings):
+    watched = Watched(settings)
+    yield watched
+    assert watched.backend.close(60.0)
+
+
+def test_before_it_is_started_the_answer_is_not_ready(watched):
+    assert watched.ask() == NoCompletion(Reason.NOT_READY)
+
+
+def test_an_unload_followed_at_once_by_a_start_ends_ready(watched, repo):
+    watched.backend.start()
+    watched.backend.open_repository(repo.root)
+    watched.wait_current(repo.head)
+    watched.backend.unload()
+    assert watched.ask() == NoCompletion(Reason.UNLOADED)
+    watched.backend.start()
+    watched.wait_engine(EngineState.READY)
+    watched.wait_current(repo.head)
+    assert was_decoded(watched.ask(repository=repo.root))
+
+
+def test_an_unload_while_loading_stays_unloaded(watched):
+    watched.backend.start()
+    watched.backend.unload()
+    time.sleep(1.0)
+    assert watched.backend.status().engine is EngineState.UNLOADED
+    began = [e.token for e in watched.events if isinstance(e, ProgressBegan)]
+    ended = [e.token for e in watched.events if isinstance(e, ProgressEnded)]
+    assert began == ended
+
+
+def test_mending_a_wrong_backbone_by_new_settings_starts_the_model(watched, settings):
+    wrong = replace(settings, model=ModelSettings(backbone="no-such-model"))
+    watched.backend.reconfigure(wrong)
+    watched.backend.start()
+    watched.wait_engine(EngineState.FAILED)
+    assert "no-such-model" in watched.backend.status().detail
+    assert [e.is_error for e in watched.events if isinstance(e, Incident)].count(True) >= 1
+    watched.backend.reconfigure(settings)
+    watched.wait_engine(EngineState.READY)
+    assert watched.backend.status().detail == ""
+
+
+def test_following_switched_off_and_on_again_follows_what_was_open(watched, repo, settings):
+    watched.backend.start()
+    root = watched.backend.open_repository(repo.root)
+    watched.wait_current(repo.head)
+    watched.backend.reconfigure(replace(settings, follow=replace(settings.follow, enabled=False)))
+    assert watched.backend.status().repositories == ()
+    assert was_decoded(watched.ask(repository=root))
+    watched.backend.reconfigure(settings)
+    watched.wait_current(repo.head)
+
+
+def test_opening_one_repository_twice_follows_it_once(watched, repo):
+    first = watched.backend.open_repository(repo.root)
+    (repo.root / "src").mkdir()
+    assert watched.backend.open_repository(repo.root / "src") == first
+    assert len(watched.backend.status().repositories) == 1
+
+
+def test_a_folder_without_a_repository_is_none(watched, tmp_path):
+    assert watched.backend.open_repository(tmp_path) is None
+
+
+def test_the_checkpoint_is_loaded_once_per_engine(watched, repo, monkeypatch):
+    from code2lora_lsp.runtime import backend
+
+    loads = []
+    load = backend.load_follow_models
+    monkeypatch.setattr(backend, "load_follow_models", lambda *a: (loads.append(1), load(*a))[1])
+    watched.backend.start()
+    watched.backend.open_repository(repo.root)
+    watched.wait_current(repo.head)
+    for number in range(3):
+        repo.commit("a.py", f"again_{number} = 1\n" * 4)
+        watched.wait_current(repo.head)
+        assert was_decoded(watched.ask(repository=repo.root))
+    assert loads == [1]
