@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from pathspec import GitIgnoreSpec
+
 from code2lora_lsp.errors import ConfigError
 
 
@@ -97,6 +99,7 @@ def decode_settings(raw: object, base: Settings | None = None) -> Settings:
     decoded = _decode_group(Settings, raw, base or Settings(), "")
     assert isinstance(decoded, Settings)
     _check_ranges(decoded)
+    _check_patterns(decoded.follow.exclude)
     return decoded
 
 
@@ -166,6 +169,16 @@ def _check_ranges(settings: Settings) -> None:
     for name, value, low, high in rules:
         if not low <= value <= high:
             raise ConfigError(f"setting {name}: {value!r} is outside {low} to {high}")
+
+
+def _check_patterns(patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        try:
+            GitIgnoreSpec.from_lines([pattern])
+        except ValueError as error:
+            raise ConfigError(
+                f"setting follow.exclude: {pattern!r} is not a gitignore pattern: {error}"
+            ) from error
 
 
 def _camel(name: str) -> str:

@@ -35,6 +35,7 @@ def test_a_partial_change_keeps_what_was_set_before():
         ({"completion": {"minConfidence": 1.5}}, ["completion.minConfidence", "1.5"]),
         ({"model": {"device": "tpu"}}, ["model.device", "tpu", "cuda"]),
         ({"follow": {"exclude": "*.key"}}, ["follow.exclude", "list"]),
+        ({"follow": {"exclude": ["docs/", "!"]}}, ["follow.exclude", "'!'", "gitignore"]),
         ({"model": "nano"}, ["model", "object", "nano"]),
         ([], ["code2lora", "object"]),
     ],

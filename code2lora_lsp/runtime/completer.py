@@ -9,10 +9,11 @@ import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pathspec import GitIgnoreSpec
 from torch import Tensor
 
 from code2lora_lsp.cancellation import Deadline
-from code2lora_lsp.config import CompletionSettings
+from code2lora_lsp.config import CompletionSettings, Settings
 from code2lora_lsp.errors import ModelMismatch
 from code2lora_lsp.history.secrets import is_secret_path
 from code2lora_lsp.neural.sampling import GreedySampler
@@ -73,16 +74,24 @@ class _Decoded:
     n_tokens: int
 
 
-def refusal(request: CompletionRequest, settings: CompletionSettings) -> NoCompletion | None:
-    """Why this document is never shown to a model, if it is not. Cheap; any thread."""
-    n_chars = len(request.document.text)
-    if n_chars > settings.max_document_chars:
-        limit = settings.max_document_chars
-        return NoCompletion(Reason.TOO_LARGE, f"{n_chars} characters, the limit is {limit}")
-    path = urllib.parse.unquote(urllib.parse.urlsplit(request.document.uri).path)
-    if is_secret_path(request.path or "") or is_secret_path(path):
-        return NoCompletion(Reason.SECRET)
-    return None
+class Doorkeeper:
+    """Turns away documents that are never shown to a model. Cheap; any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._max_document_chars = settings.completion.max_document_chars
+        self._excluded = GitIgnoreSpec.from_lines(settings.follow.exclude)
+
+    def refusal(self, request: CompletionRequest) -> NoCompletion | None:
+        """Why this document is turned away, if it is."""
+        n_chars, limit = len(request.document.text), self._max_document_chars
+        if n_chars > limit:
+            return NoCompletion(Reason.TOO_LARGE, f"{n_chars} characters, the limit is {limit}")
+        path = urllib.parse.unquote(urllib.parse.urlsplit(request.document.uri).path)
+        if is_secret_path(request.path or "") or is_secret_path(path):
+            return NoCompletion(Reason.SECRET)
+        if request.path is not None and self._excluded.match_file(request.path):
+            return NoCompletion(Reason.EXCLUDED)
+        return None
 
 
 class Completer:

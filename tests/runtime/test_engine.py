@@ -9,7 +9,7 @@ from string import ascii_letters
 import pytest
 import torch
 
-from code2lora_lsp.config import CompletionSettings, Settings
+from code2lora_lsp.config import CompletionSettings, FollowSettings, Settings
 from code2lora_lsp.errors import ModelMismatch
 from code2lora_lsp.runtime.adapter_slot import HISTORY_LENGTH, AdapterSlot
 from code2lora_lsp.runtime.api import (
@@ -34,14 +34,16 @@ WAIT_S = 10.0
 class Running:
     """An engine over a planted decoder, with what it reported."""
 
-    def __init__(self, decoder=None, loader=None, **completion):
+    def __init__(self, decoder=None, loader=None, exclude=(), **completion):
         self.decoder = decoder or PlantedDecoder()
         self.incidents, self.states, self.progress = [], [], []
         settings = {"prompt_tokens": 600, "suffix_tokens": 50, "max_tokens": 48, **completion}
         self._ready = threading.Event()
         self.engine = Engine(
             loader or self._load,
-            Settings(completion=CompletionSettings(**settings)),
+            Settings(
+                completion=CompletionSettings(**settings), follow=FollowSettings(exclude=exclude)
+            ),
             EngineListener(
                 progress=lambda message, _: self.progress.append(message),
                 changed=self._changed,
@@ -451,6 +453,19 @@ def test_secret_files_never_reach_the_model(start, fields, reason):
     one = start()
     assert one.ask("x = |\n", **fields).reason is reason
     assert one.decoder.passes == []
+
+
+@pytest.mark.parametrize("path", ["vault/deep/keys.py", "generated_api.py", "a/generated_b.py"])
+def test_excluded_files_never_reach_the_model(start, path):
+    one = start(exclude=("/vault/", "generated_*.py", "!generated_kept.py"))
+    assert one.ask("x = |\n", path=path).reason is Reason.EXCLUDED
+    assert one.decoder.passes == []
+
+
+def test_files_that_no_exclude_pattern_names_are_completed(start):
+    one = start(exclude=("/vault/", "generated_*.py", "!generated_kept.py"))
+    for path in ("src/vault/keys.py", "generated_kept.py", "vault.py", None):
+        assert isinstance(one.ask("x = |\n", path=path), Completion), path
 
 
 def test_large_documents_never_reach_the_model(start):
