@@ -293,5 +293,12 @@ class Repository:
             mode, kind, blob_id, size = facts.decode("ascii").split()
             if kind != "blob" or (mode == _SYMLINK_MODE and recipe.commits != "kept"):
                 continue
-            if 0 < int(size) <= recipe.snapshot_max_file_bytes:
-                yield SnapshotFile(path.decode("utf-8", "surrogateescape"), blob_id, int(size))
+            name = path.decode("utf-8", "surrogateescape")
+            if not size.isdigit():  # git prints BAD for a blob it does not have
+                if self.rules(recipe).reads_snapshot(name):
+                    raise GitReadFailed(
+                        f"{self.git_dir} lacks blob {blob_id} of {name!r} at {commit_id[:12]}. "
+                        "A partial clone can be completed with `git fetch --refetch`."
+                    )
+            elif 0 < int(size) <= recipe.snapshot_max_file_bytes:
+                yield SnapshotFile(name, blob_id, int(size))

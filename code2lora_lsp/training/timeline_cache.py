@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 
-from code2lora_lsp.errors import ConfigError
+from code2lora_lsp.errors import ConfigError, GitReadFailed
 from code2lora_lsp.training.splits import Split, split_of
 from code2lora_lsp.training.timelines import Item, Timeline, TimelineReader
 
@@ -39,7 +39,11 @@ def _cached(cache: Path, name: str, git_dir: Path, reader: TimelineReader) -> Ti
         stored = load_file(tensors)
         rows = [tuple(Item(tuple(i), n) for i, n in row) for row in json.loads(items.read_text())]
         return Timeline(name, stored["snapshot"], stored["diffs"], tuple(rows))
-    timeline = reader.read(git_dir, name)
+    try:
+        timeline = reader.read(git_dir, name)
+    except GitReadFailed as error:
+        print(f"{name} is left out: {error}")
+        return None
     if timeline is not None:
         cache.mkdir(parents=True, exist_ok=True)
         save_file({"snapshot": timeline.snapshot, "diffs": timeline.diffs}, tensors)

@@ -63,7 +63,7 @@ class TimelinePlan:
         middle_tokens: longest middle, in tokens.
     """
 
-    n_steps: int = 48
+    n_steps: int = 32
     items_per_step: int = 6
     prompt_tokens: int = 192
     suffix_tokens: int = 48
