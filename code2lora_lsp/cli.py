@@ -1,6 +1,7 @@
 """The command line. Without arguments it is the language server."""
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -8,12 +9,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from code2lora_lsp import app
 from code2lora_lsp.config import Settings, decode_settings
-from code2lora_lsp.errors import Code2LoraError, ConfigError
+from code2lora_lsp.errors import Code2LoraError, ConfigError, FollowError
+
+if TYPE_CHECKING:
+    from code2lora_lsp.runtime.oneshot import OneShot
 
 EXIT_OK, EXIT_FINDINGS, EXIT_BROKEN, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+LAST_PORT = 65_535
+
+AFTER = "command_"
+"""Begins the names of repeatable options given after a command: argparse keeps only one value."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,8 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     core from whatever else runs, and doubled the time per keystroke where it was measured.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    arguments = _parser().parse_args(argv)
-    _set_up_logging(arguments.log_file, arguments.verbose)
+    _print_what_the_encoding_can()
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.deep and arguments.check is None:
+        parser.error("--deep belongs to --check")
+    _set_up_logging(arguments.log_file, arguments.verbose + arguments.command_verbose)
     try:
         code: int = arguments.run(arguments)
     except Code2LoraError as error:
@@ -33,6 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
+
+
+def _print_what_the_encoding_can() -> None:
+    """A mark that a pipe's encoding lacks becomes a question mark, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--deep", action="store_true", help="with --check: time a real completion")
     _add_common(parser)
-    parser.set_defaults(run=_serve_or_check)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    _add_format(parser)
+    parser.set_defaults(run=_serve_or_check, command_overrides=[], command_verbose=0)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_complete(commands)
     _add_adapt(commands)
@@ -59,22 +80,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="settings as JSON")
+def _add_common(parser: argparse.ArgumentParser, prefix: str = "") -> None:
+    """Options that may stand before a command, after it (with ``prefix``), or both.
+
+    What stands after it wins or, where an option may be given more than once, is added.
+    """
+    absent = argparse.SUPPRESS if prefix else None
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="overrides",
-        help="one setting, such as model.device=cpu",
+        "--settings", type=Path, metavar="FILE", default=absent, help="settings as JSON"
+    )
+    parser.add_argument(
+        "--set", action="append", default=absent or [], metavar="NAME=VALUE",
+        dest=prefix + "overrides", help="one setting, such as model.device=cpu",
     )  # fmt: skip
-    parser.add_argument("--log-file", type=Path, metavar="FILE", help="log here, not to stderr")
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="more log lines")
+    parser.add_argument(
+        "--log-file", type=Path, metavar="FILE", default=absent, help="log here, not to stderr"
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=absent or 0, dest=prefix + "verbose",
+        help="more log lines",
+    )  # fmt: skip
+
+
+def _add_format(parser: argparse.ArgumentParser, default: str = "text") -> None:
+    parser.add_argument("--format", choices=("text", "json"), default=default)
 
 
 def _add_complete(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("complete", help="one completion: FILE:LINE:COL, counted from 1")
     parser.add_argument("place", metavar="FILE:LINE:COL")
     parser.add_argument("--no-adapter", action="store_true", help="the plain backbone")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    _add_common(parser)
+    _add_format(parser, argparse.SUPPRESS)
+    _add_common(parser, AFTER)
     parser.set_defaults(run=_complete)
 
 
@@ -82,8 +119,8 @@ def _add_adapt(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser("adapt", help="follow a repository up to HEAD, now")
     parser.add_argument("repository", type=Path, nargs="?", default=Path())
     parser.add_argument("--out", type=Path, metavar="PEFT_DIR", help="also write a PEFT adapter")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    _add_common(parser)
+    _add_format(parser, argparse.SUPPRESS)
+    _add_common(parser, AFTER)
     parser.set_defaults(run=_adapt)
 
 
@@ -93,7 +130,7 @@ def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--backbone-name", help="of a backbone other than the published one")
     parser.add_argument("--layers", type=int, help="number of its layers")
-    _add_common(parser)
+    _add_common(parser, AFTER)
     parser.set_defaults(run=_import)
 
 
@@ -101,14 +138,14 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser = commands.add_parser("export", help="write a repository's adapter as a PEFT folder")
     parser.add_argument("repository", type=Path)
     parser.add_argument("out", type=Path, metavar="PEFT_DIR")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    _add_common(parser)
+    _add_format(parser, argparse.SUPPRESS)
+    _add_common(parser, AFTER)
     parser.set_defaults(run=_adapt)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     settings = app.read_settings(arguments.settings)
-    for override in arguments.overrides:
+    for override in [*arguments.overrides, *arguments.command_overrides]:
         name, equals, value = override.partition("=")
         if not equals:
             raise ConfigError(f"--set {override!r}: expected NAME=VALUE")
@@ -144,8 +181,10 @@ def _serve_or_check(arguments: argparse.Namespace) -> int:
     if not arguments.tcp:
         return app.serve_stdio(settings)
     host, _, port = arguments.tcp.rpartition(":")
-    if not port.isdigit():
-        raise ConfigError(f"--tcp {arguments.tcp!r}: expected PORT or HOST:PORT")
+    if not port.isdecimal() or int(port) > LAST_PORT:
+        raise ConfigError(
+            f"--tcp {arguments.tcp!r}: expected PORT or HOST:PORT, a port being 0 to {LAST_PORT}"
+        )
     return app.serve_tcp(settings, host or "127.0.0.1", int(port))
 
 
@@ -175,9 +214,7 @@ def _complete(arguments: argparse.Namespace) -> int:
     path, line, column = _place(arguments.place)
     with progress_bars() as listener, OneShot(_settings(arguments), listener) as shot:
         shot.wait_ready()
-        root = None
-        if not arguments.no_adapter and shot.backend.open_repository(path.parent) is not None:
-            root = Path(shot.follow(path.parent).root)
+        root = None if arguments.no_adapter else _followed(shot, path.parent)
         result = shot.complete(path, line, column, root)
     found = isinstance(result, Completion)
     if arguments.format == "json":
@@ -188,6 +225,17 @@ def _complete(arguments: argparse.Namespace) -> int:
     else:
         print(f"nothing offered: {result.reason.value} {result.detail}".rstrip(), file=sys.stderr)
     return EXIT_OK if found else EXIT_FINDINGS
+
+
+def _followed(shot: "OneShot", folder: Path) -> Path | None:
+    """The repository whose adapter a completion carries, if it has one: an editor goes on too."""
+    root = shot.backend.open_repository(folder)
+    if root is not None:
+        try:
+            shot.follow(folder)
+        except FollowError as error:
+            print(f"without the adapter of HEAD: {error}", file=sys.stderr)
+    return root
 
 
 def _place(place: str) -> tuple[Path, int, int]:
@@ -202,13 +250,18 @@ def _adapt(arguments: argparse.Namespace) -> int:
     from code2lora_lsp.neural.peft_format import save_peft
     from code2lora_lsp.runtime.oneshot import OneShot
 
+    if arguments.out:
+        _refuse_file(arguments.out)
     with progress_bars() as listener, OneShot(_settings(arguments), listener) as shot:
         name = shot.wait_ready().backbone
         status = shot.follow(arguments.repository)
         adapter = shot.adapter(Path(status.root))
     assert adapter is not None
     if arguments.out:
-        save_peft(adapter, arguments.out, name or "")
+        try:
+            save_peft(adapter, arguments.out, name or "")
+        except OSError as error:
+            raise ConfigError(f"{arguments.out} cannot be written: {error}") from error
     if arguments.format == "json":
         print(json.dumps({**asdict(status), "state": status.state.value, "rank": adapter.rank}))
     else:
@@ -220,9 +273,19 @@ def _adapt(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _refuse_file(folder: Path) -> None:
+    """Before any work: a folder cannot be made where a file is, nor below one."""
+    for path in (folder, *folder.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise ConfigError(f"{path} is a file; name a folder to write into")
+            return
+
+
 def _import(arguments: argparse.Namespace) -> int:
     from code2lora_lsp.neural.code2lora.published import import_published
 
+    _refuse_file(arguments.folder)
     import_published(
         arguments.checkpoint, arguments.folder,
         backbone_name=arguments.backbone_name, n_layers=arguments.layers,

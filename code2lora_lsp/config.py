@@ -99,7 +99,8 @@ def decode_settings(raw: object, base: Settings | None = None) -> Settings:
     decoded = _decode_group(Settings, raw, base or Settings(), "")
     assert isinstance(decoded, Settings)
     _check_ranges(decoded)
-    _check_patterns(decoded.follow.exclude)
+    for pattern in decoded.follow.exclude:
+        _check_pattern(pattern)
     return decoded
 
 
@@ -171,14 +172,12 @@ def _check_ranges(settings: Settings) -> None:
             raise ConfigError(f"setting {name}: {value!r} is outside {low} to {high}")
 
 
-def _check_patterns(patterns: tuple[str, ...]) -> None:
-    for pattern in patterns:
-        try:
-            GitIgnoreSpec.from_lines([pattern])
-        except ValueError as error:
-            raise ConfigError(
-                f"setting follow.exclude: {pattern!r} is not a gitignore pattern: {error}"
-            ) from error
+def _check_pattern(pattern: str) -> None:
+    try:
+        GitIgnoreSpec.from_lines([pattern])
+    except ValueError as error:
+        problem = f"setting follow.exclude: {pattern!r} is not a gitignore pattern: {error}"
+        raise ConfigError(problem) from error
 
 
 def _camel(name: str) -> str:

@@ -10,6 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from code2lora_lsp import cli
 from code2lora_lsp.config import models_root
 from code2lora_lsp.neural.weights import load_backbone_weights
 from tests.gitrepo import GitRepo
@@ -27,8 +28,8 @@ def repo(tmp_path_factory):
 def run(repo, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
 
-    def run(*arguments, home=cache):
-        environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "HOME": str(home)}
+    def run(*arguments, home=cache, **variables):
+        environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "HOME": str(home), **variables}
         return subprocess.run(
             [sys.executable, "-m", "code2lora_lsp", *map(str, arguments)],
             cwd=repo.root, env=environment, capture_output=True, text=True, timeout=120,
@@ -117,9 +118,12 @@ def test_complete_at_a_place_that_does_not_exist_is_a_clear_error(run, place, wo
         (("--set", "model.devise=cpu"), "model.devise"),
         (("--set", "model.device"), "NAME=VALUE"),
         (("--tcp", "here:there"), "--tcp"),
+        (("--tcp", "99999999"), "65535"),
         (("--settings", "absent.json"), "absent.json"),
         (("import", "absent.pt", "out"), "absent.pt"),
         (("adapt", "/"), "/"),
+        (("--deep",), "--check"),
+        (("--set", 'follow.exclude=["!"]'), "'!'"),
     ],
 )
 def test_a_wrong_call_is_one_clear_line(run, arguments, words):
@@ -127,3 +131,150 @@ def test_a_wrong_call_is_one_clear_line(run, arguments, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("out", ["taken", "taken/below"])
+@pytest.mark.parametrize("command", [("adapt", ".", "--out"), ("export", ".")])
+def test_a_file_where_the_adapter_should_go_is_refused_before_anything_is_loaded(
+    run, tmp_path, command, out
+):
+    (tmp_path / "taken").write_text("mine")
+    done = run(*command, tmp_path / out, "--set", "model.backbone=nothing-here")
+    assert done.returncode == 2
+    assert f"{tmp_path / 'taken'} is a file" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_marks_that_a_pipe_cannot_show_do_not_stop_the_check(run, tmp_path):
+    done = run("--check", tmp_path, PYTHONIOENCODING="cp1252")
+    assert done.returncode == 2
+    assert "? repository" in done.stdout
+    assert "checks in" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+class Parsed:
+    """What one command saw of its command line, and which log level was set."""
+
+    def __init__(self, monkeypatch):
+        self.levels = []
+        monkeypatch.setattr(cli, "_set_up_logging", lambda *given: self.levels.append(given))
+        for name in ("_complete", "_adapt"):
+            monkeypatch.setattr(cli, name, self._run)
+
+    def _run(self, arguments):
+        self.settings, self.format = cli._settings(arguments), arguments.format
+        return 0
+
+    def main(self, *arguments):
+        assert cli.main([str(argument) for argument in arguments]) == 0
+        return self
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    return Parsed(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "command", [("complete", "a.py:1:1"), ("adapt", "."), ("export", ".", "x")]
+)
+def test_options_hold_before_and_after_a_command(parsed, tmp_path, command):
+    file = tmp_path / "settings.json"
+    file.write_text('{"completion": {"maxLines": 3}}')
+    options = (
+        "--settings", file, "--set", "completion.maxTokens=7", "--log-file", tmp_path / "log",
+        "-v", "--format", "json",
+    )  # fmt: skip
+    for arguments in ((*options, *command), (*command, *options)):
+        seen = parsed.main(*arguments)
+        assert seen.settings.completion.max_lines == 3
+        assert seen.settings.completion.max_tokens == 7
+        assert seen.format == "json"
+        assert seen.levels[-1] == (tmp_path / "log", 1)
+    assert parsed.main(*command).format == "text"
+    assert parsed.levels[-1] == (None, 0)
+
+
+def test_settings_before_and_after_a_command_add_up_and_the_later_wins(parsed):
+    before = ("--set", "completion.maxTokens=7", "--set", "completion.maxLines=7", "-v")
+    seen = parsed.main(*before, "adapt", ".", "--set", "completion.maxLines=3", "-v")
+    assert (seen.settings.completion.max_tokens, seen.settings.completion.max_lines) == (7, 3)
+    assert seen.levels[-1] == (None, 2)
+
+
+def no_python(folder):
+    repo = GitRepo(folder)
+    repo.commit("notes.txt", "words\n")
+    return repo
+
+
+def unborn(folder):
+    return GitRepo(folder)
+
+
+def with_a_missing_object(folder):
+    repo = GitRepo(folder)
+    for number in range(3):
+        repo.commit("lib.py", f"lost_{number} = open({number})\n" * 3)
+    lost = repo.git("rev-parse", "HEAD~2:lib.py")
+    (repo.git_dir / "objects" / lost[:2] / lost[2:]).unlink()
+    return repo
+
+
+def complete_a_new_file(run, repo, *options):
+    file = repo.root / "new.py"
+    file.write_text("import os\n\n\ndef read_lines(path):\n    with open(path) as file:\n        r")
+    return run("complete", f"{file}:6:10", "--format", "json", *options)
+
+
+@pytest.fixture(scope="module")
+def plain(run, tmp_path_factory):
+    """What the backbone alone answers there."""
+    repo = no_python(tmp_path_factory.mktemp("plain") / "project")
+    return complete_a_new_file(run, repo, "--no-adapter")
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "words"),
+    [
+        (no_python, (), "no commit touches source yet"),
+        (unborn, (), "no commit yet"),
+        (with_a_missing_object, (), "git"),
+        (no_python, ("--set", "model.checkpoint=off"), "model.checkpoint"),
+        (no_python, ("--set", "follow.enabled=false"), "follow.enabled"),
+        (no_python, ("--set", "model.checkpoint=/nothing/here"), "/nothing/here"),
+    ],
+)
+def test_complete_without_an_adapter_says_so_and_completes_as_the_editor_would(
+    run, plain, tmp_path, make, options, words
+):
+    done = complete_a_new_file(run, make(tmp_path / "project"), *options)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("without the adapter")]
+    assert len(lines) == 1, done.stderr
+    assert words in lines[0]
+    assert "Traceback" not in done.stderr
+    answer, expected = json.loads(done.stdout), json.loads(plain.stdout)
+    assert done.returncode == plain.returncode
+    assert (answer["kind"], answer.get("text")) == (expected["kind"], expected.get("text"))
+    assert answer.get("adapter_commit") is None
+
+
+def test_complete_through_a_link_that_leads_out_of_the_repository(run, repo, tmp_path):
+    outside = tmp_path / "outside.py"
+    outside.write_text("import os\n")
+    link = repo.root / "link.py"
+    link.symlink_to(outside)
+    try:
+        done = run("complete", f"{link}:1:3")
+    finally:
+        link.unlink()
+    assert done.returncode in {0, 1}, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_complete_in_an_excluded_file_offers_nothing_and_says_why(run, repo):
+    done = run("complete", f"{repo.root / 'lib.py'}:2:12", "--set", 'follow.exclude=["/lib.py"]')
+    assert done.returncode == 1
+    assert "excluded by follow.exclude" in done.stderr

@@ -1,7 +1,7 @@
 """Is my set-up sound? Each check says what it saw and, if that is not well, what to do."""
 
-import importlib
 import importlib.metadata
+import logging
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +11,8 @@ from pathlib import Path
 from code2lora_lsp.check.report import Finding, Verdict
 from code2lora_lsp.config import Settings
 from code2lora_lsp.errors import Code2LoraError, FollowError
+
+log = logging.getLogger(__name__)
 
 PACKAGES = (
     "torch", "transformers", "peft", "tokenizers", "safetensors",
@@ -53,6 +55,13 @@ def _guarded(check_id: str, check: Check) -> Finding:
         finding = check()
     except Code2LoraError as error:
         finding = Finding(check_id, Verdict.FAIL, str(error))
+    except ImportError as error:
+        hint = "install the package again, in this environment: pip install code2lora-lsp"
+        finding = Finding(check_id, Verdict.FAIL, f"cannot be imported: {error}", hint)
+    except Exception as error:
+        log.info("check %s", check_id, exc_info=True)
+        hint = "a damaged file or a bug of ours: -v shows where; install the package again"
+        finding = Finding(check_id, Verdict.FAIL, f"unexpected: {error!r}", hint)
     return replace(finding, took_ms=(time.monotonic() - started_s) * 1000)
 
 
@@ -169,11 +178,11 @@ def _adapter(settings: Settings, folder: Path) -> Finding:
     from code2lora_lsp.runtime.models import stored_progress
 
     progress = stored_progress(settings, folder)
-    if progress is None:
-        return Finding(
-            "adapter", Verdict.SKIP, "nothing to follow without a checkpoint and a commit"
-        )
-    done, total, commit_id = progress
+    if isinstance(progress, str):
+        return Finding("adapter", Verdict.SKIP, progress)
+    done, total, commit_id = progress.done, progress.total, progress.commit_id
+    if total == 0:
+        return Finding("adapter", Verdict.OK, "up to date: made of one tree, no commit to fold")
     if commit_id is None:
         hint = "it is made when the server starts; `code2lora-lsp adapt` makes it now"
         return Finding(

@@ -69,8 +69,3 @@ def redact_home(text: str) -> str:
     """``~`` instead of the user's home folder."""
     home = str(Path.home())
     return text.replace(home, "~") if len(home) > 1 else text
-
-
-def as_lines(findings: Sequence[Finding]) -> list[tuple[Verdict, str, str, str]]:
-    """(verdict, check id, detail, hint) per finding, ready to be printed."""
-    return [(f.verdict, f.check_id, redact_home(f.detail), redact_home(f.hint)) for f in findings]

@@ -1,7 +1,7 @@
 """Secret files, which reach neither a prompt nor an adapter, and secrets inside other files.
 
-The second are replaced in the text an adapter is made of. A prompt is not redacted: it is the user's
-own open document, around the user's own cursor, and never leaves the machine.
+The second are replaced in the text an adapter is made of. A prompt is not redacted: it is the
+user's own open document, and it never leaves the machine.
 
 Both lists aim at high precision: a false alarm hides code from the model, and a path or pattern
 that is missing here can be added by the user as an exclude pattern.

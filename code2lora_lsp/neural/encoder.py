@@ -10,13 +10,15 @@ The two vectors have opposite orders on purpose: so the published checkpoints we
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from code2lora_lsp.cancellation import Cancellation, Cancelled
-from code2lora_lsp.errors import EmbeddingFailed, ShapeMismatch
+from code2lora_lsp.errors import EmbeddingFailed, ModelMismatch, ModelMissing, ShapeMismatch
 from code2lora_lsp.recipe import Recipe, WindowRecipe
 
 MAX_BATCH_TOKENS = 4096
@@ -225,13 +227,32 @@ class TransformersEncoder:
 
     @classmethod
     def from_pretrained(
-        cls, name: str, device: torch.device | str = "cpu"
+        cls, folder: Path, device: torch.device | str = "cpu"
     ) -> "TransformersEncoder":
-        """Load a model by folder or hub name; float32 everywhere, as the published data set."""
+        """Load a local model folder; float32 everywhere, as the published data set.
+
+        Nothing is downloaded, and no code of the folder runs.
+
+        Raises:
+            ModelMissing: a file is not there.
+            ModelMismatch: what is there cannot be loaded as an encoder.
+        """
         from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415 - slow to import
 
-        model = AutoModel.from_pretrained(name, dtype=torch.float32).to(device)
-        return cls(model, AutoTokenizer.from_pretrained(name), name=name)
+        local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            model = AutoModel.from_pretrained(folder, dtype=torch.float32, **local).to(device)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+        except OSError as error:
+            raise ModelMissing(
+                f"{folder} lacks a file of the encoder ({error}); copy the model folder again"
+            ) from error
+        except (ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise ModelMismatch(
+                f"transformers cannot load the encoder {folder} ({error}); copy the model folder "
+                "again, or set model.encoder to the one the checkpoint names"
+            ) from error
+        return cls(model, tokenizer, name=str(folder))
 
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))

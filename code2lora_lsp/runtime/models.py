@@ -21,7 +21,7 @@ from code2lora_lsp.neural.code2lora.checkpoint import (
 )
 from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraEvo, Code2LoraStatic
 from code2lora_lsp.neural.decoder import Decoder
-from code2lora_lsp.neural.decoder_config import read_config_json
+from code2lora_lsp.neural.decoder_config import is_own_architecture, read_config_json
 from code2lora_lsp.neural.encoder import BackboneEncoder, TextEncoder, TransformersEncoder
 from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.recipe import Recipe
@@ -31,6 +31,8 @@ from code2lora_lsp.text.tokenizer import Tokenizer
 
 EVO_SUFFIX = "-evo"
 """The checkpoint that ships with the embedded model ``nano`` is the folder ``nano-evo``."""
+
+FOREIGN_BACKBONE = "this checkpoint embeds with a Qwen2-family backbone only"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def verify_backbone(folder: Path) -> str:
 
     Raises:
         ModelMissing: the weights or their tokenizer are absent.
-        ModelMismatch: a file differs from its hash.
+        ModelMismatch: a file differs from its hash, or the manifest is damaged.
     """
     manifest = folder / "manifest.json"
     if not manifest.is_file():
@@ -110,7 +112,12 @@ def verify_backbone(folder: Path) -> str:
             raise ModelMissing(f"{folder} holds no safetensors weights")
         size = sum(path.stat().st_size for path in weights)
         return f"{size / 2**20:.0f} MiB of weights, no manifest to verify them against"
-    hashes = dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
+    try:
+        hashes = dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelMismatch(
+            f"{manifest} holds no hashes ({error!r}); install the package or copy the model again"
+        ) from error
     for name, wanted in hashes.items():
         if not (folder / name).is_file():
             raise ModelMissing(f"{folder} lacks {name}; install the package again")
@@ -177,31 +184,45 @@ def describe_checkpoint(settings: Settings, folder: Path) -> str:
     manifest.check_backbone(
         n_layers=int(raw["num_hidden_layers"]), fingerprint=_fingerprint(manifest, backbone)
     )
+    encoder = _encoder_folder(settings, manifest)
+    if encoder is None and not is_own_architecture(raw):
+        raise ModelMismatch(FOREIGN_BACKBONE)
     return (
         f"{folder.name}: {manifest.kind}, rank {manifest.head.rank}, recipe {manifest.recipe_id}, "
-        f"for {manifest.backbone.name}"
+        f"for {manifest.backbone.name}, encoder {encoder or manifest.encoder}"
     )
 
 
-def stored_progress(settings: Settings, folder: Path) -> tuple[int, int, str | None] | None:
-    """(steps stored, steps in all, newest stored commit) of HEAD's fold, from disk alone.
+@dataclass(frozen=True)
+class StoredProgress:
+    """``done`` of HEAD's ``total`` steps are stored, the last of them at ``commit_id``."""
 
-    ``None`` without a checkpoint or without a commit to step on.
+    done: int
+    total: int
+    commit_id: str | None
+
+
+def stored_progress(settings: Settings, folder: Path) -> StoredProgress | str:
+    """How much of HEAD's fold is stored, from disk alone; a sentence where that has no answer.
 
     Raises:
         Code2LoraError: the repository or the checkpoint cannot be read.
     """
     checkpoint = checkpoint_folder(settings)
     if checkpoint is None:
-        return None
+        return "nothing is followed without a checkpoint"
     manifest = read_manifest(checkpoint)
+    if manifest.kind == "static":
+        return "a static checkpoint stores no states: it reads the tree of HEAD each time"
+    if manifest.encoder != BACKBONE_ENCODER:
+        return f"which states are stored is known once the encoder {manifest.encoder} is loaded"
     recipe = _served_recipe(manifest.recipe)
     encoder = backbone_fingerprint(backbone_folder(settings))
     state_key = f"{manifest.weights_sha256[:16]}-{_plain(encoder)}"
-    store = StateStore(
-        state_root(settings), state_key, _recipe_key(recipe, settings.follow.exclude)
-    )
-    return count_stored(Repository.discover(folder, settings.follow.exclude), recipe, store)
+    exclude = settings.follow.exclude
+    store = StateStore(state_root(settings), state_key, _recipe_key(recipe, exclude))
+    counted = count_stored(Repository.discover(folder, exclude), recipe, store)
+    return "no commit touches source yet" if counted is None else StoredProgress(*counted)
 
 
 def _served_recipe(recipe: Recipe) -> Recipe:
@@ -221,20 +242,32 @@ def _encoder(settings: Settings, manifest: CheckpointManifest, backbone: Backbon
     n_layers = int(read_config_json(folder)["num_hidden_layers"])
     fingerprint = _fingerprint(manifest, folder)
     manifest.check_backbone(n_layers=n_layers, fingerprint=fingerprint)
+    external = _encoder_folder(settings, manifest)
+    if external is not None:
+        return TransformersEncoder.from_pretrained(external, backbone.device)
+    if not isinstance(backbone, Decoder):
+        raise ModelMismatch(FOREIGN_BACKBONE)
+    return encoder_of_backbone(backbone, Tokenizer.from_folder(folder), folder)
+
+
+def _encoder_folder(settings: Settings, manifest: CheckpointManifest) -> Path | None:
+    """Folder of the encoder a checkpoint reads with; ``None`` when that is the backbone.
+
+    Raises:
+        ModelMissing: it is not set, or no model folder.
+    """
     if manifest.encoder == BACKBONE_ENCODER:
-        if not isinstance(backbone, Decoder):
-            raise ModelMismatch("this checkpoint embeds with a Qwen2-family backbone only")
-        return encoder_of_backbone(backbone, Tokenizer.from_folder(folder), folder)
+        return None
     name = settings.model.encoder
     if name == "auto":
         raise ModelMissing(
             f"the checkpoint needs the encoder {manifest.encoder}; "
             "set model.encoder to its folder (nothing is downloaded)"
         )
-    place = Path(name).expanduser()
-    if not (place / "config.json").is_file():
+    folder = Path(name).expanduser()
+    if not (folder / "config.json").is_file():
         raise ModelMissing(f"model.encoder {name!r} is not a model folder; it needs a config.json")
-    return TransformersEncoder.from_pretrained(str(place))
+    return folder
 
 
 def _fingerprint(manifest: CheckpointManifest, folder: Path) -> str | None:

@@ -3,6 +3,7 @@
 The same path as the server's, so that what it shows is what an editor would get.
 """
 
+import io
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from types import TracebackType
 from typing_extensions import Self
 
 from code2lora_lsp.config import Settings
-from code2lora_lsp.errors import ConfigError, FollowError, SetupError
+from code2lora_lsp.errors import ConfigError, FollowError, NotARepository, SetupError
+from code2lora_lsp.history.discovery import locate
 from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.runtime.api import (
     BackendStatus,
@@ -76,7 +78,7 @@ class OneShot:
             FollowError: it cannot be followed; the message says why.
         """
         if checkpoint_folder(self._settings) is None:
-            raise FollowError("no checkpoint is set, so there is no adapter: see model.checkpoint")
+            raise FollowError("model.checkpoint names none, or follow.enabled is off")
         root = self.backend.open_repository(folder)
         if root is None:
             raise FollowError(f"{folder} is not inside a git work tree")
@@ -102,7 +104,7 @@ class OneShot:
             offset=offset,
             trigger=Trigger.INVOKED,
             repository=root,
-            path=path.resolve().relative_to(root).as_posix() if root else None,
+            path=_path_in_repository(path),
         )
         return self.backend.complete(request).result(timeout=timeout_s)
 
@@ -153,9 +155,19 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path} cannot be read as UTF-8 text ({error})") from error
 
 
+def _path_in_repository(path: Path) -> str | None:
+    """With forward slashes; ``None`` outside all repositories, also by a link leading out."""
+    try:
+        root = locate(path.parent).root
+    except NotARepository:
+        return None
+    target = path.resolve()
+    return target.relative_to(root).as_posix() if target.is_relative_to(root) else None
+
+
 def _offset(path: Path, text: str, line: int, column: int) -> int:
-    lines = text.splitlines(keepends=True) or [""]
-    if text.endswith("\n"):
+    lines = list(io.StringIO(text, newline=""))  # \n, \r\n and \r end a line; a form feed does not
+    if not text or text.endswith(("\n", "\r")):
         lines.append("")
     if not 1 <= line <= len(lines):
         raise ConfigError(f"{path} has {len(lines)} lines; line {line} does not exist")

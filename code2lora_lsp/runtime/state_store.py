@@ -7,6 +7,7 @@ written under a temporary name and renamed; a reader sees the old file, the new 
 """
 
 import hashlib
+import json
 import logging
 import os
 import tempfile
@@ -15,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from code2lora_lsp.errors import StateUnreadable
@@ -91,17 +92,25 @@ def _digest(key: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _read_verified(path: Path, key: str) -> dict[str, Tensor]:
-    if not path.exists():
-        raise FileNotFoundError(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError) as error:
+        content = (
+            path.read_bytes()
+        )  # once: ``safe_open`` opens the name again, after a rename maybe
+        tensors = load(content)
+        metadata = _metadata(content)
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise StateUnreadable(f"stored {path.name} cannot be read ({error})") from error
     if metadata.get("key") != key or metadata.get("digest") != _digest(key, tensors):
         raise StateUnreadable(f"stored {path.name} does not match its own digest")
     return tensors
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The strings in a safetensors header, which ``load`` passes over."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return dict(json.loads(content[8:end])["__metadata__"])
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

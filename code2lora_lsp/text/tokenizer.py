@@ -46,11 +46,17 @@ class Tokenizer:
 
         Raises:
             ModelMissing: there is no ``tokenizer.json``.
+            ModelMismatch: it is damaged, or of a newer format.
         """
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise ModelMissing(f"{folder} holds no tokenizer.json; a fast tokenizer is needed")
-        fast = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        try:
+            fast = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelMismatch(
+                f"{path} is no tokenizer this version reads ({error}); copy the model folder again"
+            ) from error
         fast.no_padding()
         fast.no_truncation()
         fast.encode_special_tokens = True  # text that spells a special token is only text
@@ -93,11 +99,20 @@ class Tokenizer:
 
 
 def fim_order(folder: Path) -> str:
-    """``spm`` or ``psm``: what the manifest of an embedded model says, else PSM."""
+    """``spm`` or ``psm``: what the manifest of an embedded model says, else PSM.
+
+    Raises:
+        ModelMismatch: the manifest is damaged, or names another order.
+    """
     path = folder / "manifest.json"
     if not path.is_file():
         return "psm"
-    order = json.loads(path.read_text(encoding="utf-8")).get("fim_order", "psm")
+    try:
+        order = json.loads(path.read_text(encoding="utf-8")).get("fim_order", "psm")
+    except (ValueError, AttributeError) as error:
+        raise ModelMismatch(
+            f"{path} is not a JSON object ({error}); copy the model folder again"
+        ) from error
     if order not in {"spm", "psm"}:
         raise ModelMismatch(f"{path}: fim_order {order!r} is neither 'spm' nor 'psm'")
     return str(order)

@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 
 from code2lora_lsp.cancellation import Cancellation, Cancelled
-from code2lora_lsp.errors import EmbeddingFailed, ShapeMismatch
+from code2lora_lsp.errors import EmbeddingFailed, ModelMismatch, ModelMissing, ShapeMismatch
 from code2lora_lsp.neural import encoder as encoder_module
 from code2lora_lsp.neural.encoder import (
     BackboneEncoder,
+    TransformersEncoder,
     cut_windows,
     embed_diff,
     embed_file,
@@ -164,3 +166,47 @@ def test_vectors_carry_no_gradient_but_can_feed_a_training_step():
     layer = torch.nn.Linear(6, 1)
     layer(vector).backward()
     assert layer.weight.grad.abs().sum() > 0
+
+
+@pytest.fixture
+def encoder_folder(tmp_path):
+    transformers.Qwen3Config(
+        vocab_size=32, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        num_attention_heads=1, num_key_value_heads=1, head_dim=8,
+    ).save_pretrained(tmp_path)  # fmt: skip
+    return tmp_path
+
+
+def test_an_encoder_folder_without_weights_is_missing_them_and_names_the_remedy(encoder_folder):
+    with pytest.raises(ModelMissing, match="copy the model folder again") as caught:
+        TransformersEncoder.from_pretrained(encoder_folder)
+    assert str(encoder_folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("config.json", '{"model_type": "no-such-model"}'), ("model.safetensors", "no weights")],
+)
+def test_an_encoder_folder_that_cannot_be_loaded_is_a_mismatch_with_a_remedy(
+    encoder_folder, file, content
+):
+    (encoder_folder / file).write_text(content)
+    with pytest.raises(ModelMismatch, match="copy the model folder again") as caught:
+        TransformersEncoder.from_pretrained(encoder_folder)
+    assert str(encoder_folder) in str(caught.value)
+
+
+def test_an_encoder_is_never_downloaded_and_none_of_its_code_runs(encoder_folder, monkeypatch):
+    asked = []
+
+    def refuse(folder, **options):
+        asked.append((folder, options["local_files_only"], options["trust_remote_code"]))
+        if len(asked) == 2:
+            raise OSError("enough was seen")
+        return torch.nn.Linear(1, 1)
+
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", refuse)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", refuse)
+    with pytest.raises(ModelMissing, match="enough was seen"):
+        TransformersEncoder.from_pretrained(encoder_folder)
+    assert asked == [(encoder_folder, True, False)] * 2

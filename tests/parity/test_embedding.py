@@ -78,7 +78,7 @@ def theirs(folder):
 
 @pytest.fixture(scope="module")
 def ours(folder):
-    return TransformersEncoder.from_pretrained(str(folder))
+    return TransformersEncoder.from_pretrained(folder)
 
 
 @settings(deadline=None)

@@ -82,10 +82,43 @@ def test_states_stay_readable_after_the_writer_is_killed(store, tmp_path):
     assert torch.equal(state, state[0].expand(50_000))
 
 
-def test_two_writers_of_one_key_leave_one_whole_file(store, tmp_path):
-    twin = StateStore(tmp_path, "checkpoint", "recipe")
-    for value in range(20):
-        store.save("state", KEY, {"h": torch.full((1000,), float(value))})
-        twin.save("state", KEY, {"h": torch.full((1000,), float(value))})
-    assert float(store.load("state", KEY)["h"][0]) == 19
-    assert not list(store.folder.rglob("*.tmp"))
+def test_two_writers_of_one_key_leave_one_whole_file(store, tmp_path, caplog):
+    script = textwrap.dedent(f"""
+        import sys, torch
+        from pathlib import Path
+        from code2lora_lsp.runtime.state_store import StateStore
+        store = StateStore(Path({str(tmp_path)!r}), "checkpoint", "recipe")
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for value in range(int(sys.argv[1]), 200, 2):
+            store.save("state", {KEY!r}, {{"h": torch.full((50_000,), float(value))}})
+    """)
+    store.save("state", KEY, {"h": torch.zeros(50_000)})
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, first],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for first in "01"
+    ]  # fmt: skip
+    try:
+        for writer in writers:
+            assert writer.stdout.readline() == b"ready\n"
+        for writer in writers:
+            writer.stdin.write(b"go\n")
+            writer.stdin.flush()
+        seen = set()
+        while any(writer.poll() is None for writer in writers):
+            state = store.load("state", KEY)["h"]
+            assert torch.equal(state, state[0].expand(50_000))
+            seen.add(int(state[0]) % 2)
+    finally:
+        for writer in writers:
+            writer.kill()
+        said = [writer.communicate()[1] for writer in writers]
+    assert said == [b"", b""]
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert seen == {0, 1}, "the two did not write at the same time"
+    assert int(store.load("state", KEY)["h"][0]) in {198, 199}
+    assert caplog.records == []
+    assert [path.suffix for path in store.folder.rglob("*") if path.is_file()] == [".safetensors"]

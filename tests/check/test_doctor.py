@@ -1,0 +1,109 @@
+"""The doctor: one finding per check, whatever breaks, and each failure with a remedy."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from code2lora_lsp.check import doctor
+from code2lora_lsp.check.doctor import examine
+from code2lora_lsp.check.report import Verdict
+from code2lora_lsp.config import FollowSettings, ModelSettings, Settings
+from code2lora_lsp.runtime import models
+from code2lora_lsp.runtime.models import StoredProgress
+from tests.gitrepo import GitRepo
+from tests.runtime.test_model_loading import write_model
+
+
+@pytest.fixture
+def repo(tmp_path):
+    repo = GitRepo(tmp_path / "project")
+    repo.commit("one.py", "one = 1\n")
+    return repo
+
+
+@pytest.fixture
+def model(tmp_path):
+    (tmp_path / "model").mkdir()
+    return write_model(tmp_path / "model")
+
+
+@pytest.fixture
+def check(repo, model, tmp_path):
+    def check():
+        settings = Settings(
+            ModelSettings(backbone=str(model)),
+            follow=FollowSettings(state_dir=str(tmp_path / "states")),
+        )
+        return {found.check_id: found for found in examine(settings, repo.root, deep=False)}
+
+    return check
+
+
+ALL = [
+    "python", "packages", "device", "backbone", "fim_tokens", "checkpoint", "repository", "watcher",
+    "state_store", "adapter",
+]  # fmt: skip
+
+
+def test_a_check_that_breaks_is_a_failure_with_a_hint_and_hides_no_other(check, monkeypatch):
+    def broken(settings, folder):
+        raise RuntimeError("a wheel came off")
+
+    monkeypatch.setattr(doctor, "_watcher", broken)
+    found = check()
+    assert list(found) == ALL
+    assert found["watcher"].verdict is Verdict.FAIL
+    assert "a wheel came off" in found["watcher"].detail
+    assert found["watcher"].hint
+    assert found["state_store"].verdict is Verdict.OK
+
+
+def test_a_damaged_tokenizer_and_a_manifest_without_hashes_are_failures_with_a_remedy(check, model):
+    (model / "tokenizer.json").write_text('{"version": ')
+    (model / "manifest.json").write_text("{}")
+    found = check()
+    assert list(found) == ALL
+    for name, file in (("fim_tokens", "tokenizer.json"), ("backbone", "manifest.json")):
+        assert found[name].verdict is Verdict.FAIL
+        assert str(model / file) in found[name].detail
+        assert "copy the model" in found[name].detail
+
+
+def test_without_torch_every_check_that_needs_it_says_so(repo, tmp_path):
+    script = (
+        "import sys; sys.modules['torch'] = None; from code2lora_lsp.cli import main; "
+        "sys.exit(main(['--check', '--format', 'json']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=repo.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    checks = {check["check_id"]: check for check in json.loads(done.stdout)["checks"]}
+    assert list(checks) == ALL
+    for name in ("device", "backbone", "checkpoint", "state_store", "adapter"):
+        assert checks[name]["verdict"] == "fail"
+        assert "torch" in checks[name]["detail"]
+        assert "pip install" in checks[name]["hint"]
+    assert checks["repository"]["verdict"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("progress", "verdict", "words"),
+    [
+        (StoredProgress(0, 0, None), Verdict.OK, "up to date"),
+        (StoredProgress(3, 3, "ab" * 20), Verdict.OK, "up to date"),
+        (StoredProgress(1, 3, "ab" * 20), Verdict.OK, "2 of 3 commits behind"),
+        (StoredProgress(0, 3, None), Verdict.WARN, "3 commits to fold"),
+        ("nobody can know", Verdict.SKIP, "nobody can know"),
+    ],
+)
+def test_the_adapter_line_says_how_far_the_stored_states_are(
+    check, monkeypatch, progress, verdict, words
+):
+    monkeypatch.setattr(models, "stored_progress", lambda settings, folder: progress)
+    found = check()["adapter"]
+    assert found.verdict is verdict
+    assert words in found.detail
