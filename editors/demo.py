@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -42,12 +43,17 @@ def show(adapter_commit, commits_behind):
 
 
 class Server:
-    """``code2lora-lsp`` over stdio; requests are answered in order by a reader thread."""
+    """``code2lora-lsp`` over stdio; requests are answered in order by a reader thread.
 
-    def __init__(self, folder: Path) -> None:
+    It runs in this project's folder: ``-m`` imports from where it runs, never from the repository
+    shown.
+    """
+
+    def __init__(self) -> None:
         command = [sys.executable, "-m", "code2lora_lsp", *sys.argv[2:]]
+        project = Path(__file__).resolve().parents[1]
         self._process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            command, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._answers: dict[int, Queue[dict[str, Any]]] = {}
         self._number = 0
@@ -103,7 +109,7 @@ class Server:
 
 def main() -> None:
     """Run the demo on the repository named on the command line, or on this project's own."""
-    source = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    source = find_repository(Path(sys.argv[1] if len(sys.argv) > 1 else ".").expanduser())
     with tempfile.TemporaryDirectory(prefix="code2lora-demo-") as scratch:
         folder = Path(scratch) / source.name
         git(None, "clone", "--quiet", "--no-hardlinks", str(source), str(folder))
@@ -111,11 +117,24 @@ def main() -> None:
         run(folder)
 
 
+def find_repository(folder: Path) -> Path:
+    """The root of the work tree that holds ``folder``, or a bare repository itself."""
+    if not folder.is_dir():
+        raise SystemExit(f"{folder} is not a folder; name a git repository")
+    try:
+        is_bare = git(folder, "rev-parse", "--is-bare-repository") == "true"
+        git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        return (folder if is_bare else Path(git(folder, "rev-parse", "--show-toplevel"))).resolve()
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip() or "HEAD has no commit yet"
+        raise SystemExit(f"{folder} is no git repository to show this on: {said}") from None
+
+
 def run(folder: Path) -> None:
     """Both walks on one scratch clone."""
     n_commits = git(folder, "rev-list", "--count", "--first-parent", "HEAD")
     say(f"scratch clone of {folder.name}: {n_commits} first-parent commits, HEAD {head(folder)}")
-    server = Server(folder)
+    server = Server()
     try:
         tell(server, folder)
     finally:
@@ -128,8 +147,10 @@ def tell(server: Server, folder: Path) -> None:
     server.request("initialize", initialize_params(folder))
     say(f"initialize answered after {time.monotonic() - started_s:.2f} s, no weight read yet")
     server.notify("initialized", {})
-    status = wait_for_adapter(server, git(folder, "rev-parse", "HEAD"))
+    status = wait_for(server, lambda repository: bool(repository["adapterId"]))
     say(f"first adapter after {time.monotonic() - started_s:.1f} s: {describe(status)}")
+    status = wait_for(server, follows(git(folder, "rev-parse", "HEAD")))
+    say(f"adapter of HEAD after {time.monotonic() - started_s:.1f} s: {describe(status)}")
     show_completion(server, folder, version=1)
 
     (folder / "status_summary.py").write_text(HELPER, encoding="utf-8")
@@ -138,7 +159,7 @@ def tell(server: Server, folder: Path) -> None:
         "commit.gpgsign=false", "commit", "--quiet", "-m", "Add status_summary")  # fmt: skip
     committed_s = time.monotonic()
     say(f"committed status_summary.py: HEAD is now {head(folder)}")
-    status = wait_for_adapter(server, git(folder, "rev-parse", "HEAD"))
+    status = wait_for(server, follows(git(folder, "rev-parse", "HEAD")), may_wait=False)
     say(f"one GRU step later, {time.monotonic() - committed_s:.2f} s after it: {describe(status)}")
     show_completion(server, folder, version=2)
 
@@ -153,19 +174,39 @@ def initialize_params(folder: Path) -> dict[str, object]:
     }
 
 
-def wait_for_adapter(server: Server, commit_id: str, timeout_s: float = 600.0) -> dict[str, Any]:
-    """Poll ``code2lora/status`` until the adapter of ``commit_id`` is current."""
+def follows(commit_id: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether a repository's adapter is the one of ``commit_id``."""
+    return lambda repository: (repository["head"], repository["state"]) == (commit_id, "current")
+
+
+def wait_for(
+    server: Server,
+    is_there: Callable[[dict[str, Any]], bool],
+    *,
+    may_wait: bool = True,
+    timeout_s: float = 600.0,
+) -> dict[str, Any]:
+    """Poll ``code2lora/status`` until ``is_there``, or until nothing more is to be expected.
+
+    With ``may_wait`` that is also a repository without a commit to make an adapter of.
+    """
     until_s = time.monotonic() + timeout_s
     while time.monotonic() < until_s:
         status = server.request("code2lora/status", {})
         for repository in status["repositories"]:
-            is_settled = repository["state"] in {"current", "failed"}
-            if repository["head"] == commit_id and is_settled:
+            is_settled = repository["state"] == "failed" or (may_wait and waits(repository))
+            if is_there(repository) or is_settled:
                 return dict(status, repository=repository)
-        if status["engine"]["state"] == "failed":
-            raise SystemExit(f"the model could not be loaded: {status['engine']['detail']}")
+        if status["engine"]["detail"]:
+            raise SystemExit(f"the models could not be loaded: {status['engine']['detail']}")
         time.sleep(0.02)
-    raise SystemExit(f"no adapter for {commit_id[:7]} within {timeout_s} s: {status}")
+    raise SystemExit(f"no adapter within {timeout_s} s: {status}")
+
+
+def waits(repository: dict[str, Any]) -> bool:
+    """Whether the server waits for a commit, and no longer for its models."""
+    detail = repository["detail"]
+    return repository["state"] == "waiting" and detail not in {"", "the models are not loaded"}
 
 
 def show_completion(server: Server, folder: Path, version: int) -> None:
@@ -192,12 +233,14 @@ def show_completion(server: Server, folder: Path, version: int) -> None:
 def describe(status: dict[str, Any]) -> str:
     """The repository's line of the status, for people."""
     repository = status["repository"]
-    if repository["state"] == "failed":
-        return f"failed: {repository['detail']}"
+    if repository["state"] == "failed" or waits(repository):
+        return f"none, {repository['state']}: {repository['detail']}"
+    behind = repository["commitsBehind"]
     drift = repository["drift"]
     moved = "" if drift is None else f", moved by {drift:.2e}"
     return (
-        f"adapter {repository['adapterId']} @ {repository['adapterCommit'][:7]}{moved} "
+        f"adapter {repository['adapterId']} @ {repository['adapterCommit'][:7]}"
+        f"{f', {behind} commits behind' if behind else ''}{moved} "
         f"({status['engine']['backbone']} on {status['engine']['device']})"
     )
 
