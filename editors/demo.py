@@ -38,7 +38,13 @@ BUFFER = """from status_summary import summarise_adapter_status
 
 
 def show(adapter_commit, commits_behind):
-    print(summarise_▏)
+    text = summarise_adapter_status(adapter_commit, commits_behind)
+    print(text)
+
+
+def show_all(entries):
+    for adapter_commit, commits_behind in entries:
+        text = summarise▏
 """
 
 

@@ -186,7 +186,7 @@ def _adapter(settings: Settings, folder: Path) -> Finding:
     if commit_id is None:
         hint = "it is made when the server starts; `code2lora-lsp adapt` makes it now"
         return Finding(
-            "adapter", Verdict.WARN, f"no state stored yet, {total} commits to fold", hint
+            "adapter", Verdict.SKIP, f"no state stored yet, {total} commits to fold", hint
         )
     behind = f"{total - done} of {total} commits behind HEAD" if done < total else "up to date"
     return Finding("adapter", Verdict.OK, f"state @ {commit_id[:12]}, {behind}")
