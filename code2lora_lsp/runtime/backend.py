@@ -32,7 +32,7 @@ from code2lora_lsp.runtime.models import (
     load_follow_models,
 )
 from code2lora_lsp.runtime.progress import LoadingProgress, Progress
-from code2lora_lsp.runtime.tracker import Tracker
+from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED, NO_CHECKPOINT, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class LocalBackend:
         self._engine: Engine | None = None
         self._token = object()
         self._models: FollowModels | None = None
+        self._why_none = MODELS_NOT_LOADED
         self._loaders: dict[object, threading.Thread] = {}
         self._trackers: dict[Path, Tracker] = {}
         self._roots: set[Path] = set()
@@ -181,7 +182,7 @@ class LocalBackend:
     def _let_go(self) -> Engine | None:
         """Make the current engine and models not current; the engine, for whoever ends it."""
         engine, self._engine, self._models = self._engine, None, None
-        self._token = object()
+        self._token, self._why_none = object(), MODELS_NOT_LOADED
         self._loading.end()
         for tracker in self._trackers.values():
             tracker.attach(None)
@@ -194,8 +195,7 @@ class LocalBackend:
         tracker = Tracker(root, self._settings.follow, AdapterSlot(), self._tell, self._progress)
         self._trackers[root] = tracker
         tracker.start()
-        if self._models is not None:
-            tracker.attach(self._models)
+        tracker.attach(self._models, self._why_none)
 
     def _stop_following(self, trackers: list[Tracker], timeout_s: float = 2.0) -> bool:
         """End trackers, all at once; whether their threads have ended."""
@@ -253,7 +253,10 @@ class LocalBackend:
     def _load_models(self, engine: Engine, token: object) -> None:
         settings, backbone = self._settings, engine.decoder
         try:
-            if backbone is None or checkpoint_folder(settings) is None:
+            if backbone is None:
+                return
+            if checkpoint_folder(settings) is None:
+                self._hand_out(None, token, NO_CHECKPOINT)
                 return
             models = load_follow_models(settings, backbone, lambda: engine.is_busy)
         except Code2LoraError as error:
@@ -263,13 +266,17 @@ class LocalBackend:
             log.exception("the checkpoint could not be loaded")
             self._fail(SetupError(f"the checkpoint could not be loaded: {error!r}"), token)
             return
+        self._hand_out(models, token, "")
+
+    def _hand_out(self, models: FollowModels | None, token: object, why_none: str) -> None:
+        """Make ``models`` current for every tracker, unless their engine was let go meanwhile."""
         with self._lock:
             if self._token is not token or self._is_closed:
                 return
-            self._models = models
+            self._models, self._why_none = models, why_none
             trackers = list(self._trackers.values())
         for tracker in trackers:
-            tracker.attach(models)
+            tracker.attach(models, why_none)
         self._tell()
 
     def _absent_state(self) -> EngineState:
@@ -306,10 +313,10 @@ _WHY_NO_ENGINE = {
 }
 
 
-def _engine_part(settings: Settings) -> tuple[object, CompletionSettings]:
+def _engine_part(settings: Settings) -> tuple[object, ...]:
     """What an engine is built from; a change of the rest needs no reload."""
     same = CompletionSettings()
     completion = replace(
         settings.completion, enabled=same.enabled, fallback=same.fallback, languages=same.languages
     )
-    return settings.model, completion
+    return settings.model, completion, settings.follow.exclude

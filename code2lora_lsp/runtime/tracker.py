@@ -28,6 +28,7 @@ PUBLISH_EVERY_S = 2.0
 """While a long fold runs, an adapter on the way is published this often."""
 
 MODELS_NOT_LOADED = "the models are not loaded"
+NO_CHECKPOINT = "no checkpoint is set, so completions carry no adapter"
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 """After a failure the same HEAD is tried again, ever more seldom."""
@@ -64,6 +65,7 @@ class Tracker:
         self._on_change = on_change
         self._progress = progress
         self._models: FollowModels | None = None
+        self._why_none = MODELS_NOT_LOADED
         self._repository: Repository | None = None
         self._watcher: HeadWatcher | None = None
         self._lock = threading.RLock()
@@ -78,8 +80,9 @@ class Tracker:
         """Begin watching; folding begins once ``attach`` was called."""
         self._thread.start()
 
-    def attach(self, models: FollowModels | None) -> None:
-        """Give the tracker its models, or take them away."""
+    def attach(self, models: FollowModels | None, why_none: str = MODELS_NOT_LOADED) -> None:
+        """Give the tracker its models, or take them away and say why there are none."""
+        self._why_none = why_none
         self._models = models
         self._nudge("the models changed")
 
@@ -173,7 +176,7 @@ class Tracker:
         elif head.commit_id is None:
             self._set_status(state=FollowState.WAITING, detail="the branch has no commit yet")
         elif models is None:
-            self._set_status(state=FollowState.WAITING, detail=MODELS_NOT_LOADED)
+            self._set_status(state=FollowState.WAITING, detail=self._why_none)
         else:
             fold = self._fold(repository, models)
             plan = fold.plan(head.commit_id, cancellation)

@@ -153,3 +153,23 @@ def test_the_checkpoint_is_loaded_once_per_engine(watched, repo, monkeypatch):
         watched.wait_current(repo.head)
         assert was_decoded(watched.ask(repository=repo.root))
     assert loads == [1]
+
+
+def test_without_a_checkpoint_a_repository_says_so(watched, repo, settings):
+    watched.backend.reconfigure(replace(settings, model=ModelSettings(checkpoint="off")))
+    watched.backend.start()
+    watched.backend.open_repository(repo.root)
+    watched.wait(lambda s: any("no checkpoint" in r.detail for r in s.repositories))
+    assert was_decoded(watched.ask(repository=repo.root))
+
+
+def test_files_excluded_while_running_no_longer_reach_the_model(watched, repo, settings):
+    watched.backend.start()
+    root = watched.backend.open_repository(repo.root)
+    watched.wait_current(repo.head)
+    assert was_decoded(watched.ask(repository=root, path="private/use.py"))
+    follow = replace(settings.follow, exclude=("private/",))
+    watched.backend.reconfigure(replace(settings, follow=follow))
+    watched.wait_engine(EngineState.READY)
+    assert watched.ask(repository=root, path="private/use.py").reason is Reason.EXCLUDED
+    watched.wait_current(repo.head)
