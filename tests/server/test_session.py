@@ -19,7 +19,7 @@ def session():
     return Session(settings, settings, Repositories(BackendHost(lambda *_: None)))
 
 
-def document(language="python", uri="file:///work/repo/sub/a.py"):
+def document(language="python", uri="file:///home/me/repo/sub/a.py"):
     return OpenDocument(types.TextDocumentItem(uri, language, 1, "x"), Encoding.UTF16)
 
 
@@ -40,9 +40,9 @@ def test_a_language_is_on_if_listed_unless_switched_by_hand(session, languages, 
 
 
 def test_the_innermost_switched_folder_decides(session):
-    session.toggles.folders[Path("/work")] = False
+    session.toggles.folders[Path("/home/me")] = False
     assert session.why_off(document()).reason is Reason.OFF
-    session.toggles.folders[Path("/work/repo")] = True
+    session.toggles.folders[Path("/home/me/repo")] = True
     assert session.why_off(document()) is None
     assert session.why_off(document(uri="untitled:b.py")) is None
 
