@@ -13,12 +13,13 @@ from code2lora_lsp.training.splits import Split
 
 HELDOUT_SEED = 20_000
 N_HELDOUT_ROWS = 48
+HELDOUT_ROW_TOKENS = 1024
 
 StreamOpener = Callable[[StreamState | None], RowStream]
 
 
 def stream_opener(
-    corpus: Path, tokenizer: Path, split: Split, row_tokens: int, *, seed: int, ranks: Ranks = ALONE
+    corpus: Path, tokenizer: Path, split: Split, *, seed: int, ranks: Ranks = ALONE
 ) -> StreamOpener:
     """Read the files of a split once; return what opens a stream over them at a state."""
     bpe = Tokenizer.from_folder(tokenizer)
@@ -27,7 +28,7 @@ def stream_opener(
 
     def open_at(state: StreamState | None) -> RowStream:
         return RowStream(
-            files, bpe.encode, control, row_tokens,
+            files, bpe.encode, control,
             seed=seed, rank=ranks.rank, n_ranks=ranks.count, state=state,
         )  # fmt: skip
 
@@ -35,8 +36,8 @@ def stream_opener(
 
 
 def heldout_rows(
-    corpus: Path, tokenizer: Path, row_tokens: int, n_rows: int = N_HELDOUT_ROWS
+    corpus: Path, tokenizer: Path, n_rows: int = N_HELDOUT_ROWS
 ) -> tuple[Tensor, Tensor]:
-    """Validation inputs and targets, each [n_rows, row_tokens] int64, the same in every run."""
-    opened = stream_opener(corpus, tokenizer, Split.VALIDATION, row_tokens, seed=HELDOUT_SEED)
-    return opened(None).rows(n_rows)
+    """Validation inputs and targets, each [n_rows, 1024] int64, the same in every run."""
+    opened = stream_opener(corpus, tokenizer, Split.VALIDATION, seed=HELDOUT_SEED)
+    return opened(None).rows(n_rows, HELDOUT_ROW_TOKENS)

@@ -17,7 +17,6 @@ from code2lora_lsp.text.tokenizer import FimTokens
 
 FIM_SHARE = 0.7
 SPM_SHARE = 0.8
-HEADER_SHARE = 0.3
 EMPTY_SUFFIX_SHARE = 0.15
 LONGEST_SUFFIX_TOKENS = 160
 LONGEST_MIDDLE_CHARS = 400
@@ -31,9 +30,13 @@ Encode = Callable[[str], list[int]]
 
 @dataclass(frozen=True)
 class Window:
-    """The part of a file still to be read: ``text[offset:stop]``. A suffix may reach past it."""
+    """The part of a file still to be read: ``text[offset:stop]``. A suffix may reach past it.
 
-    path: str
+    Attributes:
+        header: put before what is read, in the prefix.
+    """
+
+    header: str
     text: str
     offset: int
     stop: int
@@ -47,9 +50,8 @@ def next_example(
     Returns:
         At most ``budget_tokens`` ids, and the offset, past the window's, where to go on.
     """
-    header = f"# {window.path}\n" if rng.random() < HEADER_SHARE else ""
     if rng.random() >= FIM_SHARE:
-        return _left_to_right(header, window, budget_tokens, encode, control)
+        return _left_to_right(window, budget_tokens, encode, control)
     text, offset = window.text, window.offset
     suffix_tokens = 0
     if rng.random() >= EMPTY_SUFFIX_SHARE:
@@ -58,7 +60,7 @@ def next_example(
     cursor, end = _choose_middle(text, offset, min(window.stop, offset + reach), rng)
     suffix = head_within(encode, text[end:], suffix_tokens)
     middle = encode(text[cursor:end])[: budget_tokens // 2]
-    prefix = encode(header + text[offset:cursor])
+    prefix = encode(window.header + text[offset:cursor])
     prefix = prefix[max(0, len(prefix) + len(middle) + len(suffix) + 4 - budget_tokens) :]
     line_start = text.rfind("\n", offset, end) + 1
     following = line_start if line_start > offset else _line_end(text, end, window.stop) + 1
@@ -70,14 +72,14 @@ def next_example(
 
 
 def _left_to_right(
-    header: str, window: Window, budget_tokens: int, encode: Encode, control: FimTokens
+    window: Window, budget_tokens: int, encode: Encode, control: FimTokens
 ) -> tuple[list[int], int]:
     """Plain text to the end of the budget, ended by <|endoftext|> only where the file ends."""
     text, offset = window.text, window.offset
     end = min(window.stop, offset + int(budget_tokens * CHARS_PER_TOKEN))
     if end < window.stop:
         end = max(text.rfind("\n", offset, end) + 1, offset + 1)
-    ids = encode(header + text[offset:end])
+    ids = encode(window.header + text[offset:end])
     if end == len(text):
         ids.append(control.end_of_text)
     return ids[:budget_tokens], end

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_ROWS = 128
+CHUNK_ROWS = 512
 
 
 class _ChunkedHeadLoss(torch.autograd.Function):

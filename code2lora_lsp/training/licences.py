@@ -6,10 +6,11 @@ from collections.abc import Mapping
 PERMISSIVE = ("MIT", "BSD", "Apache-2.0", "ISC", "PSF")
 
 _LICENCE_FILE = re.compile(r"^(licen[cs]e|copying)([-_.][\w.-]*)?$", re.IGNORECASE)
-_COPYLEFT = re.compile(
+_REFUSED = re.compile(
     r"GNU (LESSER |AFFERO |LIBRARY )?GENERAL PUBLIC LICEN|Mozilla Public License"
     r"|Eclipse Public License|European Union Public Licen|Creative Commons"
-    r"|Business Source License|Commons Clause",
+    r"|Business Source License|Commons Clause"
+    r"|Zope Public License",  # permissive, but worded so like BSD that it would be taken for it
     re.IGNORECASE,
 )
 _TEXTS = {
@@ -27,7 +28,7 @@ _SPDX_FIELD = re.compile(
 _SPDX_PERMISSIVE = re.compile(
     r"(MIT|BSD-[23]-Clause|Apache-2\.0|ISC|PSF-2\.0|Python-2\.0)", re.IGNORECASE
 )
-_SPDX_COPYLEFT = re.compile(r"GPL|MPL|EPL|EUPL|CC-BY|BUSL", re.IGNORECASE)
+_SPDX_REFUSED = re.compile(r"GPL|MPL|EPL|EUPL|CC-BY|BUSL", re.IGNORECASE)
 
 
 def is_licence_file(path: str) -> bool:
@@ -49,10 +50,10 @@ def permissive_licence(root_files: Mapping[str, str]) -> str | None:
     if len(sides) > 1:
         chosen = (side.strip("() ") for side in sides)
         return next((side for side in chosen if _SPDX_PERMISSIVE.fullmatch(side)), None)
-    if any(_SPDX_COPYLEFT.search(side) for side in sides):
+    if any(_SPDX_REFUSED.search(side) for side in sides):
         return None
     text = "\n".join(text for path, text in root_files.items() if is_licence_file(path))
-    if _COPYLEFT.search(text):
+    if _REFUSED.search(text):
         return None
     found = [name for name, pattern in _TEXTS.items() if pattern.search(" ".join(text.split()))]
     return " AND ".join(found) or None

@@ -1,4 +1,10 @@
-"""Packs training sequences into rows of equal length, in an order that can be resumed exactly."""
+r"""Packs training sequences into rows of equal length, in an order that can be resumed exactly.
+
+Most rows hold sequences of unrelated files. The others begin as Qwen2.5-Coder's repository-level
+ones do: files of one repository under their paths, the last of them possibly to be infilled.
+
+    <|repo_name|>owner/name\n (<|file_sep|>path\n text)+ <|file_sep|>path\n <|fim_prefix|> …
+"""
 
 import random
 from collections.abc import Sequence
@@ -9,12 +15,16 @@ import torch
 from torch import Tensor
 
 from code2lora_lsp.text.tokenizer import FimTokens
-from code2lora_lsp.training.fim_examples import Encode, Window, next_example
+from code2lora_lsp.training.fim_examples import Encode, Window, head_within, next_example
 
 SMALLEST_EXAMPLE_TOKENS = 48
 IGNORED_TARGET = -100
 SEGMENT_CHARS = 4000
 N_OPEN_SEGMENTS = 16
+HEADER_SHARE = 0.3
+REPOSITORY_SHARE = 0.2
+MOST_SIBLINGS = 3
+SIBLING_REACH = 24
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,16 @@ class StreamState:
         return cls(epoch, position, n_examples, pairs)
 
 
+def _place_of(segment: Segment) -> tuple[str, str, int]:
+    return segment.file.repository, segment.file.path, segment.start
+
+
+def _known(token: int | None) -> int:
+    """A special token that the tokenizer of an embedded model always has."""
+    assert token is not None
+    return token
+
+
 def cut_into_segments(files: Sequence[SourceFile]) -> list[Segment]:
     """All of the files' text as segments that end at line ends."""
     return [
@@ -91,7 +111,6 @@ class RowStream:
         files: Sequence[SourceFile],
         encode: Encode,
         control: FimTokens,
-        row_tokens: int,
         *,
         seed: int = 0,
         rank: int = 0,
@@ -100,45 +119,93 @@ class RowStream:
     ) -> None:
         """Read segments ``rank``, ``rank + n_ranks``, … of each shuffled pass."""
         self._segments = cut_into_segments(files)
-        self._encode, self._control, self._row_tokens = encode, control, row_tokens
+        self._by_path = sorted(
+            range(len(self._segments)), key=lambda i: _place_of(self._segments[i])
+        )
+        self._rank_by_path = {index: place for place, index in enumerate(self._by_path)}
+        self._encode, self._control = encode, control
         self._seed, self._rank, self._n_ranks = seed, rank, n_ranks
         self.state = state or StreamState()
         self._order = self._shuffled(self.state.epoch)
 
-    def rows(self, n_rows: int) -> tuple[Tensor, Tensor]:
+    def rows(self, n_rows: int, row_tokens: int) -> tuple[Tensor, Tensor]:
         """Next inputs and targets, each [n_rows, row_tokens] int64; padding has target -100."""
-        ids = torch.tensor([self._row() for _ in range(n_rows)])
+        ids = torch.tensor([self._row(row_tokens) for _ in range(n_rows)])
         inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].clone()
         targets[targets == self._control.pad] = IGNORED_TARGET
         return inputs, targets
 
-    def _row(self) -> list[int]:
+    def _row(self, row_tokens: int) -> list[int]:
         """Fill one row of ``row_tokens + 1`` ids with examples cut to fit; pad what is left."""
         row: list[int] = [self._control.end_of_text]
-        while (room := self._row_tokens + 1 - len(row)) >= SMALLEST_EXAMPLE_TOKENS:
+        if self._rng("row").random() < REPOSITORY_SHARE:
+            row += self._example_among_siblings(row_tokens)
+        while (room := row_tokens + 1 - len(row)) >= SMALLEST_EXAMPLE_TOKENS:
             row += self._example(room)
         return row + [self._control.pad] * room
 
     def _example(self, room_tokens: int) -> list[int]:
         """Return the next example of one of the open segments.
 
-        Neighbours in a row come from different segments, since the start of one is in the suffix
-        of the one before. Long examples are the rule, so that the whole context gets trained.
+        Long examples are the rule, so that the whole context gets trained.
         """
-        state = self.state
-        rng = random.Random(f"{self._seed}/{self._rank}/{state.n_examples}")  # noqa: S311 (not a secret)
+        rng = self._rng("example")
         share = 1.0 if rng.random() < 0.6 else rng.uniform(0.15, 0.9)
         budget_tokens = min(room_tokens, max(SMALLEST_EXAMPLE_TOKENS, int(share * room_tokens)))
-        while len(state.open_segments) < N_OPEN_SEGMENTS:
+        index, offset = self._draw(rng)
+        header = f"# {self._segments[index].file.path}\n" if rng.random() < HEADER_SHARE else ""
+        return self._read_on(index, offset, header, budget_tokens, rng)
+
+    def _example_among_siblings(self, room_tokens: int) -> list[int]:
+        """Return an example under the name of its repository, after parts of files near it."""
+        rng = self._rng("siblings")
+        index, offset = self._draw(rng)
+        segment, control = self._segments[index], self._control
+        row = [_known(control.repo_name), *self._encode(f"{segment.file.repository}\n")]
+        for sibling in self._siblings(index, rng):
+            text = sibling.file.text[sibling.start : sibling.stop]
+            row += self._file_head(sibling.file)
+            row += head_within(self._encode, text, room_tokens // (MOST_SIBLINGS + 1))
+        row = (row + self._file_head(segment.file))[: room_tokens - SMALLEST_EXAMPLE_TOKENS]
+        return row + self._read_on(index, offset, "", room_tokens - len(row), rng)
+
+    def _file_head(self, file: SourceFile) -> list[int]:
+        return [_known(self._control.file_sep), *self._encode(f"{file.path}\n")]
+
+    def _siblings(self, index: int, rng: random.Random) -> list[Segment]:
+        """Up to ``MOST_SIBLINGS`` segments of other files, near by path, of the same repository."""
+        place, file = self._rank_by_path[index], self._segments[index].file
+        near = self._by_path[max(0, place - SIBLING_REACH) : place + SIBLING_REACH]
+        segments = map(self._segments.__getitem__, near)
+        by_path = {s.file.path: s for s in segments if s.file.repository == file.repository}
+        others = [segment for path, segment in by_path.items() if path != file.path]
+        return rng.sample(others, min(len(others), rng.randint(1, MOST_SIBLINGS)))
+
+    def _draw(self, rng: random.Random) -> list[int]:
+        """Take one of the open segments as [index, offset].
+
+        Not the one returned last: neighbours in a row come from different segments, since the
+        start of one is in the suffix of the one before.
+        """
+        while len(self.state.open_segments) < N_OPEN_SEGMENTS:
             self._open_next()
-        index, offset = state.open_segments.pop(rng.randrange(N_OPEN_SEGMENTS - 1))
+        return self.state.open_segments.pop(rng.randrange(N_OPEN_SEGMENTS - 1))
+
+    def _read_on(
+        self, index: int, offset: int, header: str, budget_tokens: int, rng: random.Random
+    ) -> list[int]:
+        """Make the example at ``offset`` of a drawn segment; return what is left of it."""
         segment = self._segments[index]
-        window = Window(segment.file.path, segment.file.text, offset, segment.stop)
+        window = Window(header, segment.file.text, offset, segment.stop)
         ids, end = next_example(window, budget_tokens, self._encode, self._control, rng)
-        state.n_examples += 1
+        self.state.n_examples += 1
         if segment.file.text[end : segment.stop].strip():
-            state.open_segments.append([index, end])  # last, where the next draw cannot take it
+            self.state.open_segments.append([index, end])
         return ids
+
+    def _rng(self, purpose: str) -> random.Random:
+        seed = f"{self._seed}/{self._rank}/{self.state.n_examples}/{purpose}"
+        return random.Random(seed)  # noqa: S311 (not a secret)
 
     def _open_next(self) -> None:
         """Open this rank's next segment; a new shuffled pass begins after the last one."""

@@ -45,8 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(name, type=Path)
     parser.add_argument("--model", choices=sorted(SHAPES), default=Plan.model)
     parser.add_argument("--minutes", type=float, default=Plan.minutes)
-    parser.add_argument("--row-tokens", type=int, default=Plan.row_tokens)
-    parser.add_argument("--rows-per-rank", type=int, default=Plan.rows_per_rank)
+    parser.add_argument("--rows-scale", type=int, default=Plan.rows_scale)
     parser.add_argument("--muon-rate", type=float, default=Plan.muon_rate)
     parser.add_argument("--adam-rate", type=float, default=Plan.adam_rate)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
@@ -63,17 +62,14 @@ def _run_rank(arguments: argparse.Namespace) -> None:
     plan = Plan(
         model=arguments.model,
         minutes=arguments.minutes,
-        row_tokens=arguments.row_tokens,
-        rows_per_rank=arguments.rows_per_rank,
+        rows_scale=arguments.rows_scale,
         muon_rate=arguments.muon_rate,
         adam_rate=arguments.adam_rate,
     )
     corpus, tokenizer = arguments.corpus, arguments.tokenizer
     arguments.output.mkdir(parents=True, exist_ok=True)
-    stream_at = stream_opener(
-        corpus, tokenizer, Split.TRAIN, plan.row_tokens, seed=plan.seed, ranks=place.ranks
-    )
-    heldout = heldout_rows(corpus, tokenizer, plan.row_tokens)
+    stream_at = stream_opener(corpus, tokenizer, Split.TRAIN, seed=plan.seed, ranks=place.ranks)
+    heldout = heldout_rows(corpus, tokenizer)
     Pretraining(plan, stream_at, heldout, arguments.output, place).run()
 
 

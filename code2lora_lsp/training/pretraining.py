@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from code2lora_lsp.training.blocked_attention import use_blocked_attention
 from code2lora_lsp.training.checkpoints import (
     Progress,
     read_progress,
@@ -25,17 +26,26 @@ from code2lora_lsp.training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Row shape from a share of the time on: short rows first, where most is learnt per second."""
+
+    from_share: float
+    row_tokens: int
+    rows_per_rank: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that decides a run besides the data."""
 
     model: str = "nano"
     minutes: float = 60.0
-    row_tokens: int = 1024
-    rows_per_rank: int = 2
+    stages: tuple[Stage, ...] = (Stage(0.0, 512, 4), Stage(0.3, 1024, 4), Stage(0.75, 2048, 2))
+    rows_scale: int = 1
     n_warmup_steps: int = 40
     constant_share: float = 0.3
     log_every_steps: int = 20
-    checkpoint_every_s: float = 240.0
+    checkpoint_every_s: float = 360.0
     largest_gradient_norm: float = 1.0
     muon_rate: float = 0.012
     adam_rate: float = 0.003
@@ -45,6 +55,11 @@ class Plan:
         """Learning-rate factor in [0, 1]: warm-up, constant part, linear fall to 0 at the end."""
         warm = min(1.0, (n_steps + 1) / self.n_warmup_steps)
         return warm * min(1.0, max(0.0, (1.0 - elapsed_share) / (1.0 - self.constant_share)))
+
+    def row_shape(self, elapsed_share: float) -> tuple[int, int]:
+        """Rows per rank and their length in tokens, in the stage that ``elapsed_share`` is in."""
+        stage = [stage for stage in self.stages if stage.from_share <= elapsed_share][-1]
+        return stage.rows_per_rank * self.rows_scale, stage.row_tokens
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,8 @@ class Pretraining:
         inputs, targets = (rows[ranks.rank :: ranks.count].to(place.device) for rows in heldout)
         self._heldout = inputs, targets
         self.model = initial_model(plan.model, plan.seed).to(place.device)
+        if place.device.type == "cpu":
+            use_blocked_attention(self.model)
         self._parameters = dict(self.model.named_parameters())
         self.optimizer = MuonAdamW(
             self._parameters,
@@ -124,7 +141,7 @@ class Pretraining:
     def _step(self, share: float) -> tuple[float, float]:
         """Take one optimizer step at ``share`` of the time; return (mean loss, share now)."""
         ranks = self._place.ranks
-        inputs, targets = self._stream.rows(self._plan.rows_per_rank)
+        inputs, targets = self._stream.rows(*self._plan.row_shape(share))
         self._gradients.zero_()
         loss = self._loss(inputs.to(self._place.device), targets.to(self._place.device))
         loss.backward()

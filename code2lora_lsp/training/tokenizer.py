@@ -1,6 +1,6 @@
 r"""The embedded model's tokenizer: ``python -m code2lora_lsp.training.tokenizer CORPUS OUT``.
 
-Byte-level BPE whose pre-tokens never reach past a newline,
+Byte-level BPE, pre-tokenized and normalized as Qwen2 is, whose merges never reach past a newline,
 so encoding a file line by line (each line keeping its "\n") gives the ids of encoding it whole.
 Serving relies on that to cache ids per line.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import tokenizers
-from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.training.corpus import read_shards
@@ -24,28 +24,27 @@ SPECIAL_TOKENS = (
     "<|repo_name|>", "<|file_sep|>",
 )  # fmt: skip
 
-_PRE_TOKEN = "|".join(  # noqa: FLY002 (one alternative a line, each with its reason)
-    (
-        r" {2,}",  # indentation is one token and never shares one with the word after it
-        r"[ .]?__[a-z]+(?:_[a-z]+)*__",  # dunder names whole
-        r"[^\n\p{L}\p{N}]?\p{L}+",  # a word and the character before it: " def", "(self"
-        r"\p{N}{1,3}",
-        r" ?[^\s\p{L}\p{N}]+\n?",  # operators; with the newline: "):\n"
-        r"\n",
-        r"[^\S\n]+",
-    )
+# Qwen2's own pattern. transformers 5 puts it into the tokenizer of every Qwen2 folder, whatever
+# tokenizer.json says, and llama.cpp knows only named patterns: with any other one they would encode
+# the same text to other ids than the model was trained on.
+QWEN2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
 def train_tokenizer(
     texts: Iterable[str], vocabulary_size: int = VOCABULARY_SIZE
 ) -> tokenizers.Tokenizer:
-    """Learn merges from ``texts``; the special tokens take ids 0 to 6 of ``vocabulary_size``."""
+    """Learn merges from ``texts``; the special tokens take ids 0 to 6 of ``vocabulary_size``.
+
+    While it learns, pre-tokens are also cut after every newline, so that no merge reaches past one.
+    """
     tokenizer = tokenizers.Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(_PRE_TOKEN), behavior="isolated")
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    tokenizer.normalizer = normalizers.NFC()
     tokenizer.decoder = decoders.ByteLevel()
+    by_line = pre_tokenizers.Split("\n", behavior="merged_with_previous")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([_qwen2_split(), by_line, _byte_level()])
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
         special_tokens=list(SPECIAL_TOKENS),
@@ -54,7 +53,16 @@ def train_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([_qwen2_split(), _byte_level()])
     return tokenizer
+
+
+def _qwen2_split() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Split(Regex(QWEN2_PATTERN), behavior="isolated")
+
+
+def _byte_level() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 
 
 def save_tokenizer(tokenizer: tokenizers.Tokenizer, folder: Path, context_tokens: int) -> None:
@@ -62,7 +70,7 @@ def save_tokenizer(tokenizer: tokenizers.Tokenizer, folder: Path, context_tokens
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
+        "tokenizer_class": "Qwen2Tokenizer",
         "eos_token": "<|endoftext|>",
         "pad_token": "<|fim_pad|>",
         "additional_special_tokens": list(SPECIAL_TOKENS[1:]),

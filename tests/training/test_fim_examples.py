@@ -14,11 +14,10 @@ TEXT = "".join(
 @pytest.fixture
 def only_fim(monkeypatch):
     monkeypatch.setattr(fim_examples, "FIM_SHARE", 1.0)
-    monkeypatch.setattr(fim_examples, "HEADER_SHARE", 0.0)
 
 
-def example(tokenizer, seed, *, budget=300, offset=0, text=TEXT):
-    window = Window("pkg/a.py", text, offset, len(text))
+def example(tokenizer, seed, *, budget=300, offset=0, text=TEXT, header=""):
+    window = Window(header, text, offset, len(text))
     fim = tokenizer.fim_tokens()
     return next_example(window, budget, tokenizer.encode, fim, random.Random(seed))
 
@@ -72,10 +71,11 @@ def test_plain_text_ends_with_end_of_text_only_at_the_end_of_the_file(tokenizer,
     assert example(tokenizer, 1, budget=100, text="x = 1\n")[0][-1] == end
 
 
-def test_a_header_names_the_path(tokenizer, monkeypatch):
-    monkeypatch.setattr(fim_examples, "HEADER_SHARE", 1.0)
+def test_a_header_stands_before_the_text(tokenizer, monkeypatch):
     monkeypatch.setattr(fim_examples, "FIM_SHARE", 0.0)
-    assert tokenizer.decode(example(tokenizer, 1)[0]).startswith("# pkg/a.py\ndef function_0")
+    assert tokenizer.decode(example(tokenizer, 1, header="# a.py\n")[0]).startswith(
+        "# a.py\ndef function_0"
+    )
 
 
 def test_a_suffix_is_cut_after_a_line_end_within_its_budget(tokenizer):

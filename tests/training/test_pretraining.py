@@ -9,10 +9,10 @@ from code2lora_lsp.training.checkpoints import read_progress
 from code2lora_lsp.training.initial_weights import initial_model
 from code2lora_lsp.training.model_configs import Shape
 from code2lora_lsp.training.packing import RowStream, SourceFile
-from code2lora_lsp.training.pretraining import Place, Plan, Pretraining
+from code2lora_lsp.training.pretraining import Place, Plan, Pretraining, Stage
 
 PLAN = Plan(
-    model="tiny", minutes=1.0, row_tokens=64, rows_per_rank=2, n_warmup_steps=2, log_every_steps=1
+    model="tiny", minutes=1.0, stages=(Stage(0.0, 64, 2),), n_warmup_steps=2, log_every_steps=1
 )
 
 
@@ -39,9 +39,9 @@ def start(own_sources, tokenizer):
     files = [SourceFile("a/b", f"f{i}.py", text) for i, text in enumerate(own_sources[:10])]
 
     def at(state):
-        return RowStream(files, tokenizer.encode, tokenizer.fim_tokens(), 64, state=state)
+        return RowStream(files, tokenizer.encode, tokenizer.fim_tokens(), state=state)
 
-    heldout = at(None).rows(4)
+    heldout = at(None).rows(4, 64)
     return lambda output, plan=PLAN: Pretraining(plan, at, heldout, output, Place(), clock=Clock())
 
 
@@ -73,6 +73,16 @@ def test_the_schedule_reaches_its_end_on_the_clock_and_the_loss_falls(start, tmp
     assert max(line["rate_scale"] for line in steps) > 0.9
     assert log[-1]["heldout_nats"] < steps[0]["train_nats"] - 0.5
     assert progress.n_tokens == progress.n_steps * 2 * 64
+
+
+def test_rows_grow_from_stage_to_stage_and_scale_together():
+    plan = Plan(stages=(Stage(0.0, 64, 4), Stage(0.5, 256, 1)), rows_scale=3)
+    assert [plan.row_shape(share) for share in (0.0, 0.49, 0.5, 1.0)] == [
+        (12, 64),
+        (12, 64),
+        (3, 256),
+        (3, 256),
+    ]
 
 
 def test_a_checkpoint_holds_the_weights_and_where_each_stream_stands(start, tmp_path):
