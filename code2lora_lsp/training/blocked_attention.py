@@ -85,8 +85,10 @@ def _of_transformers(
     n_groups = module.num_key_value_groups
     assert isinstance(n_groups, int)
     shape = query.shape
-    flat_key, flat_value = (repeat_kv(t, n_groups).flatten(0, 1) for t in (key, value))
-    output = blocked_causal_attention(query.flatten(0, 1), flat_key, flat_value, scaling)
+    # Rotation leaves queries and keys in float32 under autocast; values are in its precision.
+    query, key = query.to(value.dtype).flatten(0, 1), repeat_kv(key.to(value.dtype), n_groups)
+    repeated = repeat_kv(value, n_groups).flatten(0, 1)
+    output = blocked_causal_attention(query, key.flatten(0, 1), repeated, scaling)
     return output.view(shape).transpose(1, 2), None
 
 

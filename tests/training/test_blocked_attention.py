@@ -24,11 +24,12 @@ def test_outputs_and_gradients_are_those_of_causal_attention(n_tokens):
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-4)
 
 
-def test_a_model_computes_the_same_with_it():
+@pytest.mark.parametrize(("in_bfloat16", "tolerance"), [(False, 1e-4), (True, 0.1)])
+def test_a_model_computes_the_same_with_it(in_bfloat16, tolerance):
     model = initial_model("nano", seed=0).eval()
     ids = torch.randint(0, 8000, (2, 200), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16):
         before = model.model(input_ids=ids, use_cache=False).last_hidden_state
         use_blocked_attention(model)
         after = model.model(input_ids=ids, use_cache=False).last_hidden_state
-    torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(after, before, atol=tolerance, rtol=tolerance)
