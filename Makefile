@@ -5,10 +5,10 @@ REPO ?= .
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format vsix clean help
+.PHONY: demo test lint format nano small vsix clean help
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,25 @@ lint: $(READY)  ## everything `test` checks without running code
 format: $(READY)  ## rewrite the sources as the checks want them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Training needs clones of repositories (CLONES=…, each as owner+name) and a folder to work in.
+WORK ?= .training
+MINUTES ?= 90
+PROCESSES ?= $(shell nproc)
+DEVICE ?= cpu
+TRAINED := $(BIN)/python -m code2lora_lsp.training
+
+nano small: $(READY)  ## train the embedded model again: make nano CLONES=… [WORK=… MINUTES=… DEVICE=cuda]
+	@test -n "$(CLONES)" || { echo "say where the clones are: make $@ CLONES=folder"; exit 2; }
+	test -f $(WORK)/corpus/manifest.json || $(TRAINED).corpus "$(CLONES)" $(WORK)/corpus
+	test -f $(WORK)/tokenizer/tokenizer.json || $(TRAINED).tokenizer $(WORK)/corpus $(WORK)/tokenizer
+	$(TRAINED).pretrain $(WORK)/corpus $(WORK)/tokenizer $(WORK)/$@ \
+		--model $@ --minutes $(MINUTES) --processes $(PROCESSES) --device $(DEVICE)
+	$(TRAINED).export $(WORK)/$@/checkpoint $(WORK)/corpus $(WORK)/tokenizer models/$@
+	$(TRAINED).evaluate $(WORK)/corpus $(WORK)/$@/evaluation.json --model $@=models/$@
+	$(TRAINED).examples $(WORK)/corpus $(WORK)/$@/examples.md --folder models/$@
+	$(TRAINED).model_card models/$@ $(WORK)/corpus --log $(WORK)/$@/log.jsonl \
+		--evaluation $(WORK)/$@/evaluation.json --examples $(WORK)/$@/examples.md
 
 vsix:  ## the VS Code extension as a file to install: needs Node 20
 	cd editors/vscode && npm ci && npm run package

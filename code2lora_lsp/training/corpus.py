@@ -21,7 +21,7 @@ from code2lora_lsp.training.licences import is_licence_file, permissive_licence
 from code2lora_lsp.training.source_filters import is_own_source_path, reason_to_drop
 from code2lora_lsp.training.splits import Split, split_of
 
-REPOSITORY_CAP_BYTES = 2_500_000
+REPOSITORY_CAP_BYTES = 4_000_000
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,126 +1,120 @@
-"""How well a backbone predicts validation repositories: bits per byte, and lines completed exactly.
+"""Measures models on validation repositories: ``python -m code2lora_lsp.training.evaluate``.
 
-A line counts as completed when greedy decoding would give its rest and stop. That is read from one
-teacher-forced pass, which equals decoding token by token as long as every choice is right.
+    … evaluate CORPUS OUT.json --model nano=models/nano --model "before=OLD FOLDER" …
+
+Every model fills the same gaps in the same files, beside a 5-gram with back-off, the same with a
+cache of the file's tokens, and the name used most often in the file. A model given as
+``NAME=FOLDER@prefix`` is asked by the prefix alone.
 """
 
-import hashlib
-import math
-import random
+import argparse
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own convention)
-from torch import Tensor
-from transformers import Qwen2ForCausalLM
+from numpy.typing import NDArray
 
-from code2lora_lsp.text.tokenizer import Tokenizer
-from code2lora_lsp.training.fim_examples import cursor_in_line, head_within
-from code2lora_lsp.training.packing import SourceFile
+from code2lora_lsp.text.fim import Order
+from code2lora_lsp.text.tokenizer import Tokenizer, fim_order
+from code2lora_lsp.training.corpus import read_shards
+from code2lora_lsp.training.cursors import Cursor, sample_cursors
+from code2lora_lsp.training.gap_metrics import Outcome, measure
+from code2lora_lsp.training.ngram import BackOffModel
+from code2lora_lsp.training.packing import SourceFile, cut_into_segments
+from code2lora_lsp.training.predictors import (
+    IdentifierCache,
+    ModelPredictor,
+    NgramPredictor,
+    Predictor,
+)
+from code2lora_lsp.training.splits import Split
 
-LONGEST_PREFIX_TOKENS = 768
-LONGEST_SUFFIX_TOKENS = 128
-PROMPT_KINDS = ("spm", "psm", "left_to_right")
-
-
-@dataclass(frozen=True)
-class LineCursor:
-    """A cursor inside a line of a file; ``rest`` is what stands between it and the line's end."""
-
-    before: str
-    rest: str
-    after: str
-
-
-def sample_files(files: Sequence[SourceFile], n_files: int) -> list[SourceFile]:
-    """The same files every time, spread over repositories: chosen by the hash of their names."""
-    return sorted(
-        files, key=lambda f: hashlib.sha256(f"{f.repository}/{f.path}".encode()).digest()
-    )[:n_files]
+FILES_PER_REPOSITORY = 4
+LONGEST_TEXT_CHARS = 3000
 
 
-def sample_cursors(files: Sequence[SourceFile], n_cursors: int, seed: int = 7) -> list[LineCursor]:
-    """``n_cursors`` random cursors in random lines, with something left to complete."""
-    rng = random.Random(seed)  # noqa: S311 (not a secret)
-    cursors: list[LineCursor] = []
-    while len(cursors) < n_cursors:
-        text = rng.choice(files).text
-        start = text.rfind("\n", 0, rng.randrange(len(text))) + 1
-        end = text.find("\n", start)
-        end = len(text) if end < 0 else end
-        cursor = cursor_in_line(text, start, end, rng)
-        if text[cursor:end].strip():
-            cursors.append(LineCursor(text[:cursor], text[cursor:end], text[end:]))
-    return cursors
+def ngram_tokens(corpus: Path, tokenizer: Tokenizer, n_tokens: int) -> NDArray[np.int64]:
+    """About ``n_tokens`` of the training files' ids, drawn file by file, [N] int64."""
+    files = [SourceFile(*record) for record in read_shards(corpus, Split.TRAIN)]
+    segments = cut_into_segments(files)
+    end, ids = tokenizer.fim_tokens().end_of_text, list[int]()
+    for index in np.random.default_rng(0).permutation(len(segments)):
+        segment = segments[index]
+        ids += [end, *tokenizer.encode(segment.file.text[segment.start : segment.stop])]
+        if len(ids) >= n_tokens:
+            break
+    return np.array(ids)
 
 
-@torch.no_grad()
-def logits_of(model: Qwen2ForCausalLM, ids: list[int]) -> Tensor:
-    """Logits [T, V] float32 of one sequence."""
-    hidden = model.model(input_ids=torch.tensor([ids]), use_cache=False).last_hidden_state[0]
-    logits: Tensor = hidden @ model.model.embed_tokens.weight.T
-    return logits
+def _predictors(corpus: Path, models: Sequence[str], n_tokens: int) -> dict[str, Predictor]:
+    found: dict[str, Predictor] = {}
+    for argument in models:
+        name, _, place = argument.partition("=")
+        folder, _, way = place.partition("@")
+        order: Order = "spm" if fim_order(Path(folder)) == "spm" else "psm"
+        found[name] = ModelPredictor(Path(folder), None if way == "prefix" else order)
+    tokenizer = Tokenizer.from_folder(Path(models[0].partition("=")[2].partition("@")[0]))
+    ngram = BackOffModel(ngram_tokens(corpus, tokenizer, n_tokens), tokenizer.vocabulary_size)
+    found["5-gram"] = NgramPredictor(ngram, tokenizer, 0.0)
+    found["5-gram + cache"] = NgramPredictor(ngram, tokenizer)
+    found["most used name"] = IdentifierCache()
+    return found
 
 
-def left_to_right_bits_per_byte(
-    model: Qwen2ForCausalLM,
-    files: Sequence[SourceFile],
-    tokenizer: Tokenizer,
-    context_tokens: int,
-) -> float:
-    """Bits per UTF-8 byte of the first ``context_tokens`` tokens of each file."""
-    end_of_text = tokenizer.fim_tokens().end_of_text
-    nats, n_bytes = 0.0, 0
-    for file in files:
-        ids = tokenizer.encode(file.text[: context_tokens * 6])[: context_tokens - 1]
-        logits = logits_of(model, [end_of_text, *ids])[:-1]
-        nats += F.cross_entropy(logits, torch.tensor(ids), reduction="sum").item()
-        n_bytes += len(tokenizer.decode(ids).encode())
-    return nats / math.log(2) / n_bytes
-
-
-def prompt_ids(cursor: LineCursor, kind: str, tokenizer: Tokenizer) -> list[int]:
-    """What serving would ask: suffix first, prefix first, or the prefix alone."""
-    control = tokenizer.fim_tokens()
-    near = cursor.before[-LONGEST_PREFIX_TOKENS * 4 :]
-    near = near[near.find("\n") + 1 :] if len(near) < len(cursor.before) else near
-    prefix = tokenizer.encode(near)[-LONGEST_PREFIX_TOKENS:]
-    suffix = head_within(tokenizer.encode, cursor.after, LONGEST_SUFFIX_TOKENS)
-    if kind == "spm":
-        return [control.prefix, control.suffix, *suffix, control.middle, *prefix]
-    if kind == "psm":
-        return [control.prefix, *prefix, control.suffix, *suffix, control.middle]
-    return [control.end_of_text, *prefix]
-
-
-def line_metrics(
-    model: Qwen2ForCausalLM,
-    cursors: Sequence[LineCursor],
-    kind: str,
-    tokenizer: Tokenizer,
-) -> dict[str, float]:
-    """Share of lines completed exactly, and bits per byte of their rests."""
-    nats, n_bytes, n_exact = 0.0, 0, 0
-    for cursor in cursors:
-        prompt = prompt_ids(cursor, kind, tokenizer)
-        middle = tokenizer.encode(cursor.rest)
-        logits = logits_of(model, [*prompt, *middle])[len(prompt) - 1 :]  # [M + 1, V]
-        nats += F.cross_entropy(logits[:-1], torch.tensor(middle), reduction="sum").item()
-        n_bytes += len(cursor.rest.encode())
-        n_exact += _is_exact(logits.argmax(-1).tolist(), middle, tokenizer)
-    return {
-        "exact_match": n_exact / len(cursors),
-        "bits_per_byte": nats / math.log(2) / n_bytes,
+def main() -> None:
+    """Parse arguments, measure every predictor, write the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--model", action="append", required=True, metavar="NAME=FOLDER[@prefix]")
+    parser.add_argument("--per-repository", type=int, default=12)
+    parser.add_argument("--ngram-tokens", type=int, default=30_000_000)
+    parser.add_argument(
+        "--outcomes", type=Path, help="also write every completion, a JSON line each"
+    )
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    files = [SourceFile(*record) for record in read_shards(arguments.corpus, Split.VALIDATION)]
+    cursors = sample_cursors(files, arguments.per_repository)
+    texts = _first_texts(files)
+    document: dict[str, Any] = {
+        "n_repositories": len({cursor.repository for cursor in cursors}),
+        "n_texts": len(texts),
+        "ngram_tokens": arguments.ngram_tokens,
+        "predictors": {},
     }
+    predictors = _predictors(arguments.corpus, arguments.model, arguments.ngram_tokens)
+    for name, predictor in predictors.items():
+        document["predictors"][name], outcomes = measure(predictor, cursors, texts)
+        print(name, json.dumps(document["predictors"][name] | {"by_repository": "…"}), flush=True)
+        if arguments.outcomes:
+            _write_outcomes(arguments.outcomes / f"{name}.jsonl", cursors, outcomes)
+    arguments.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def _is_exact(predicted: list[int], middle: list[int], tokenizer: Tokenizer) -> bool:
-    """Whether greedy choices spell the middle and then stop: by <|endoftext|> or a line break."""
-    if predicted[: len(middle)] == middle:
-        end = predicted[len(middle)]
-        return end == tokenizer.fim_tokens().end_of_text or tokenizer.decode([end]).startswith("\n")
-    if predicted[: len(middle) - 1] != middle[:-1]:
-        return False
-    last = tokenizer.decode([predicted[len(middle) - 1]])
-    return last == tokenizer.decode(middle[-1:]) + "\n"
+def _first_texts(files: Sequence[SourceFile]) -> list[tuple[str, str]]:
+    """The first lines of some files of each repository, as (repository, text)."""
+    taken: dict[str, list[str]] = {}
+    for file in files:
+        texts = taken.setdefault(file.repository, [])
+        if len(texts) < FILES_PER_REPOSITORY:
+            texts.append(file.text[:LONGEST_TEXT_CHARS])
+    return [(repository, text) for repository, texts in taken.items() for text in texts]
+
+
+def _write_outcomes(path: Path, cursors: Sequence[Cursor], outcomes: Sequence[Outcome]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = (
+        asdict(outcome)
+        | {"path": cursor.path, "target": cursor.target, "line": cursor.before[-200:]}
+        for cursor, outcome in zip(cursors, outcomes, strict=True)
+    )
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,16 @@
 """Ships a checkpoint: ``python -m code2lora_lsp.training.export CHECKPOINT CORPUS TOKENIZER OUT``.
 
-Writes the folder serving loads: ``config.json``, int8 ``model.safetensors``, the tokenizer,
-``manifest.json`` with measured losses and hashes, and the model card ``README.md``.
+Writes the folder serving loads: ``config.json``, int8 ``model.safetensors``, the tokenizer, and
+``manifest.json`` with measured losses and hashes. ``training.evaluate`` and ``training.model_card``
+then measure and describe what was shipped.
 """
 
 import argparse
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +23,9 @@ from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.training.checkpoints import Progress, read_progress, read_tensors
 from code2lora_lsp.training.corpus import read_shards
 from code2lora_lsp.training.corpus_stream import heldout_rows
-from code2lora_lsp.training.evaluate import (
-    PROMPT_KINDS,
-    left_to_right_bits_per_byte,
-    line_metrics,
-    sample_cursors,
-    sample_files,
-)
-from code2lora_lsp.training.heldout import summed_loss
-from code2lora_lsp.training.model_card import model_card
+from code2lora_lsp.training.heldout import summed_loss, token_losses
 from code2lora_lsp.training.model_configs import CONTEXT_TOKENS, qwen2_config
-from code2lora_lsp.training.packing import SourceFile
+from code2lora_lsp.training.pretraining import Plan
 from code2lora_lsp.training.quantize import INT8_ROWS, save_quantised
 from code2lora_lsp.training.splits import Split
 
@@ -44,9 +39,7 @@ def export(
     tokenizer: Path,
     output: Path,
     *,
-    n_files: int,
-    n_cursors: int,
-    row_tokens: int,
+    n_long_files: int,
 ) -> dict[str, Any]:
     """Write the model folder and return its manifest."""
     output.mkdir(parents=True, exist_ok=True)
@@ -58,14 +51,10 @@ def export(
     config.save_pretrained(output)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(tokenizer / name, output / name)
-    measured = measure(
-        progress.model, weights, load_backbone_weights(output), corpus, tokenizer,
-        n_files=n_files, n_cursors=n_cursors, row_tokens=row_tokens,
-    )  # fmt: skip
-    manifest = _manifest(progress, weights, measured, output, row_tokens)
+    shipped = load_backbone_weights(output)
+    measured = measure(progress.model, weights, shipped, corpus, tokenizer, n_long_files)
+    manifest = _manifest(progress, weights, measured, output)
     (output / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    repositories = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))
-    (output / "README.md").write_text(model_card(manifest, repositories), encoding="utf-8")
     return manifest
 
 
@@ -75,30 +64,42 @@ def measure(
     shipped: dict[str, Tensor],
     corpus: Path,
     tokenizer: Path,
-    *,
-    n_files: int,
-    n_cursors: int,
-    row_tokens: int,
+    n_long_files: int,
 ) -> dict[str, Any]:
     """Losses of the shipped weights on validation repositories, and what quantisation cost."""
-    bpe = Tokenizer.from_folder(tokenizer)
-    inputs, targets = heldout_rows(corpus, tokenizer, row_tokens)
+    inputs, targets = heldout_rows(corpus, tokenizer)
     model = Qwen2ForCausalLM(qwen2_config(name)).eval()
     nats: list[float] = []
     for weights in (trained, shipped):
         model.load_state_dict(weights | {"lm_head.weight": weights["model.embed_tokens.weight"]})
         total, n_scored = summed_loss(model, inputs, targets, torch.float32)
         nats.append(total / n_scored)
-    files = [SourceFile(*record) for record in read_shards(corpus, Split.VALIDATION)]
-    cursors = sample_cursors(files, n_cursors)
-    some = sample_files(files, n_files)
+    bpe = Tokenizer.from_folder(tokenizer)
+    texts = [text for _, _, text in read_shards(corpus, Split.VALIDATION)]
     return {
         "heldout_nats_per_token": nats[1],
         "quantisation_cost_nats_per_token": nats[1] - nats[0],
-        "left_to_right_bits_per_byte": left_to_right_bits_per_byte(model, some, bpe, row_tokens),
-        "n_files": len(some),
-        "n_cursors": n_cursors,
-        "rest_of_line": {kind: line_metrics(model, cursors, kind, bpe) for kind in PROMPT_KINDS},
+        "nats_by_position": nats_by_position(model, texts, bpe, n_long_files),
+    }
+
+
+def nats_by_position(
+    model: Qwen2ForCausalLM, texts: Iterable[str], tokenizer: Tokenizer, n_files: int
+) -> dict[str, float]:
+    """Loss of files longer than the context, by how much of the file stands before a token."""
+    total, n_read = torch.zeros(CONTEXT_TOKENS), 0
+    end = tokenizer.fim_tokens().end_of_text
+    for text in texts:
+        ids = tokenizer.encode(text[: CONTEXT_TOKENS * 8])[:CONTEXT_TOKENS]
+        if len(ids) < CONTEXT_TOKENS or n_read == n_files:
+            continue
+        total += token_losses(model, torch.tensor([end, *ids[:-1]]), torch.tensor(ids))
+        n_read += 1
+    bounds = [0, 128, 256, 512, 1024, CONTEXT_TOKENS]
+    return {
+        f"{start}-{stop}": float(total[start:stop].mean() / n_read)
+        for start, stop in pairwise(bounds)
+        if n_read
     }
 
 
@@ -107,7 +108,6 @@ def _manifest(
     weights: dict[str, Tensor],
     measured: dict[str, Any],
     folder: Path,
-    row_tokens: int,
 ) -> dict[str, Any]:
     """What serving checks and the card repeats."""
     return {
@@ -118,7 +118,7 @@ def _manifest(
         "quantisation": INT8_ROWS,
         "fim_order": "spm",
         "context_tokens": CONTEXT_TOKENS,
-        "trained_context_tokens": row_tokens,
+        "trained_context_tokens": Plan().stages[-1].row_tokens,
         "training": {
             "n_tokens": progress.n_tokens,
             "n_steps": progress.n_steps,
@@ -136,13 +136,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("checkpoint", "corpus", "tokenizer", "output"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--files", type=int, default=150)
-    parser.add_argument("--cursors", type=int, default=400)
-    parser.add_argument("--row-tokens", type=int, default=1024)
+    parser.add_argument("--long-files", type=int, default=40)
     arguments = parser.parse_args()
     manifest = export(
         arguments.checkpoint, arguments.corpus, arguments.tokenizer, arguments.output,
-        n_files=arguments.files, n_cursors=arguments.cursors, row_tokens=arguments.row_tokens,
+        n_long_files=arguments.long_files,
     )  # fmt: skip
     print(json.dumps(manifest, indent=1))
 

@@ -26,3 +26,11 @@ def summed_loss(
         nats += F.cross_entropy(logits.float(), target, reduction="sum").item()
         n_scored += int((target >= 0).sum())
     return nats, n_scored
+
+
+@torch.no_grad()
+def token_losses(model: Qwen2ForCausalLM, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy in nats of each token of one text, [T] float32; both arguments [T] int64."""
+    hidden = model.model(input_ids=inputs[None], use_cache=False).last_hidden_state[0]
+    logits = hidden @ model.model.embed_tokens.weight.T  # [T, V]
+    return F.cross_entropy(logits.float(), targets, reduction="none")

@@ -1,60 +1,150 @@
-"""The model card: what a model was trained on and how well it does, from measured numbers only."""
+"""The card of an embedded model: ``python -m code2lora_lsp.training.model_card FOLDER CORPUS``.
 
+Everything in it is measured: losses from the folder's manifest, the tables from what
+``training.evaluate`` wrote, the curve from the run's log, the examples from ``training.examples``.
+"""
+
+import argparse
+import json
+from pathlib import Path
 from typing import Any
 
+KINDS = {
+    "line": "rest of the line",
+    "arguments": "arguments of a call",
+    "identifier": "identifier",
+}
 
-def model_card(manifest: dict[str, Any], corpus: dict[str, Any]) -> str:
-    """Markdown from a model's manifest and the manifest of the corpus it was trained on."""
+
+def model_card(
+    manifest: dict[str, Any], corpus: dict[str, Any], evaluation: dict[str, Any], examples: str
+) -> str:
+    """Markdown from a model's manifest, its corpus's manifest, its evaluation and its examples."""
+    repositories = corpus["repositories"]
     return "\n".join(
-        (_summary(manifest), _results(manifest["validation"]), _data(corpus["repositories"]), _USE)
+        (
+            _summary(manifest, repositories),
+            _results(manifest, evaluation),
+            _by_repository(manifest["name"], evaluation),
+            _EXAMPLES + examples,
+            _LIMITS,
+            _data(repositories),
+            _USE,
+        )
     )
 
 
-def _summary(manifest: dict[str, Any]) -> str:
+def _summary(manifest: dict[str, Any], repositories: list[dict[str, Any]]) -> str:
     training, millions = manifest["training"], manifest["n_parameters"] / 1e6
+    train = [r for r in repositories if r["split"] == "train"]
+    tokens = sum(r["tokens"] for r in train) / 1e6
     return f"""# {manifest["name"]}
 
 A fill-in-the-middle model of Python for code2lora-lsp: {millions:.1f} M parameters,
-Qwen2 architecture, byte-level BPE of 8,192 tokens, tied embeddings; trained from random weights
-by `code2lora_lsp.training.pretrain`.
+Qwen2 architecture and pre-tokenizer, byte-level BPE of 8,192 tokens, tied embeddings; trained from
+random weights by `code2lora_lsp.training.pretrain`.
 
-It was trained briefly: {training["n_tokens"] / 1e6:.1f} M tokens in {training["minutes"]:.0f}
-minutes on two CPU cores shared with other work.
-It knows indentation, common idioms and what stands in its window; of libraries it knows little.
+It read {training["n_tokens"] / 1e6:.1f} M tokens in {training["minutes"]:.0f} minutes on two CPU
+cores shared with other work, out of {tokens:.0f} M tokens of {len(train)} repositories: less than
+one pass, and far less than what its size could still learn from.
 
 Stored as int8 with one scale per matrix row (`{manifest["quantisation"]}`).
-Trained on windows of {manifest["trained_context_tokens"]} tokens; the configuration allows
-{manifest["context_tokens"]}, untested beyond the trained length.
+Trained on windows of 512, 1,024 and at last {manifest["trained_context_tokens"]:,} tokens.
+
+![Loss over tokens](loss.png)
 """
 
 
-def _results(measured: dict[str, Any]) -> str:
-    names = {
-        "spm": "suffix first (as served)",
-        "psm": "prefix first",
-        "left_to_right": "prefix alone",
-    }
-    left_to_right = measured["left_to_right_bits_per_byte"]
-    rows = "\n".join(
-        f"| {names[kind]} | {100 * row['exact_match']:.1f} % | {row['bits_per_byte']:.3f} |"
-        for kind, row in measured["rest_of_line"].items()
-    )
+def _results(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:
+    measured = manifest["validation"]
+    positions = measured["nats_by_position"]
+    predictors = evaluation["predictors"]
+    n = {kind: next(iter(predictors.values()))[kind]["n"] for kind in KINDS}
+    head = [
+        "| | " + " | ".join(KINDS.values()) + " | lines that parse | bits per byte: text | line |",
+        "|---|" + "---|" * (len(KINDS) + 3),
+    ]
+    rows = [_row(name, summary) for name, summary in predictors.items()]
     return f"""## Results on validation repositories
 
-None of these repositories was trained on; files that share most of their lines with a training
-file were dropped from them.
+None of these {evaluation["n_repositories"]} repositories was trained on; files that share most of
+their lines with a training file were dropped from them.
 
 | | |
 |---|---|
 | held-out loss, training mix | {measured["heldout_nats_per_token"]:.3f} nats per token |
 | of which int8 storage costs | {measured["quantisation_cost_nats_per_token"]:.4f} nats per token |
-| left to right, {measured["n_files"]} files | {left_to_right:.3f} bits per byte |
 
-Rest of the line at {measured["n_cursors"]} random cursors, greedy, stopping included:
+Loss by the tokens of the same file that stand before, nats per token, long files:
 
-| prompt | exactly right | bits per byte of the rest |
-|---|---|---|
-{rows}
+| {" | ".join(positions)} |
+|{"---|" * len(positions)}
+| {" | ".join(f"{nats:.3f}" for nats in positions.values())} |
+
+Gaps filled exactly, greedy, untrimmed, with a 95 % interval from resampling repositories
+({", ".join(f"{n[kind]} {name}s" for kind, name in zip(KINDS, ("line", "call", "identifier"), strict=True))}).
+Bits per byte: of the first {evaluation["n_texts"]} texts of 3,000 characters left to right, and of the
+rests of lines.
+
+{chr(10).join(head + rows)}
+
+- The 5-gram (Witten-Bell back-off, {evaluation["ngram_tokens"] / 1e6:.0f} M training tokens) and the
+  cache of the file's own tokens are the cheap explanations; *most used name* answers with the name
+  used most often in the file so far.
+{_notes(predictors)}"""  # noqa: E501 (rows of a table)
+
+
+_NOTES = {
+    "previous": "- *previous* is the embedded model of the release before.",
+    "with infilling, short run": (
+        "- The two short runs had the same shape, data, seed and time (11 minutes of one core)\n"
+        "  and an older tokenizer; the one without infilling is asked by the prefix alone."
+    ),
+}
+
+
+def _notes(predictors: dict[str, Any]) -> str:
+    return "".join(f"{note}\n" for name, note in _NOTES.items() if name in predictors)
+
+
+def _row(name: str, summary: dict[str, Any]) -> str:
+    cells = [_share(summary[kind]["exact_match"]) for kind in KINDS]
+    cells.append(_share(summary["line"]["parses"]))
+    bits = (summary["left_to_right_bits_per_byte"], summary["line"]["bits_per_byte"])
+    cells += ["" if value is None else f"{value:.3f}" for value in bits]
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _share(value: dict[str, float]) -> str:
+    low, high = 100 * value["low"], 100 * value["high"]
+    return f"{100 * value['mean']:.1f} % ({low:.1f}-{high:.1f})"
+
+
+def _by_repository(name: str, evaluation: dict[str, Any]) -> str:
+    rows = [
+        f"| {repository} | "
+        + " | ".join("" if exact[k] is None else f"{100 * exact[k]:.0f} %" for k in KINDS)
+        + " |"
+        for repository, exact in evaluation["predictors"][name]["by_repository"].items()
+    ]
+    head = [f"| repository | {' | '.join(KINDS.values())} |", "|---|" + "---|" * len(KINDS)]
+    return "Exactly filled by repository (few gaps each):\n\n" + "\n".join([*head, *rows]) + "\n"
+
+
+_EXAMPLES = """## Twenty unselected completions
+
+Random cursors of validation files, through the whole product while typing, without an adapter.
+What was offered stands in ⟦ ⟧; *there* is what the file says.
+
+"""
+
+_LIMITS = """## Limits
+
+- It knows indentation, common idioms and what stands in its window; of libraries it knows little,
+  of other languages nothing.
+- Names, numbers and strings it cannot see are guesses; most suggestions longer than a few words
+  need editing.
+- It may write what looks like a name, an address or a key; none of them is to be trusted.
 """
 
 
@@ -63,7 +153,7 @@ def _data(repositories: list[dict[str, Any]]) -> str:
 
 Public repositories under permissive licences, split by a hash of their name
 (`training/splits.py`). Generated, data-like, vendored and duplicate files, and files with
-patterns of secrets, were left out; at most 2.5 MB were taken from one repository.
+patterns of secrets, were left out; at most 4 MB were taken from one repository.
 A run shorter than one pass saw a random part of this.
 
 Trained on:
@@ -93,9 +183,62 @@ def _table(repositories: list[dict[str, Any]], split: str) -> str:
 _USE = """## Use
 
 The prompt is `<|fim_prefix|><|fim_suffix|>` suffix `<|fim_middle|>` prefix; the completion ends at
-`<|endoftext|>`. Prefix and suffix are encoded separately.
+`<|endoftext|>`. Prefix and suffix are encoded separately. `AutoModelForCausalLM` needs the weights
+dequantised first (`neural/weights.py`); `AutoTokenizer` loads the tokenizer as it is.
 
-Load the tokenizer with `tokenizers.Tokenizer.from_file` or `transformers.PreTrainedTokenizerFast`.
-Not with `AutoTokenizer` of transformers 5: seeing a Qwen2 configuration, it puts Qwen2's
-pre-tokenizer in place of ours, and the ids differ.
+## Train it again
+
+With clones of repositories under `CLONES`, each as `owner+name`:
+
+```sh
+make nano CLONES=… WORK=…
+```
+
+builds corpus and tokenizer, trains, exports, evaluates and writes this card; it goes on where it
+was stopped. `make small` does the same for the larger shape, on CUDA where there is one.
 """
+
+
+def draw_curve(log: Path, output: Path) -> None:
+    """Training and held-out loss over tokens, from a run's log, as PNG."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - optional, and slow to import
+
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for key, label, style in (("train_nats", "training", "-"), ("heldout_nats", "held out", "o-")):
+        points = [(row["tokens"] / 1e6, row[key]) for row in rows if key in row]
+        axes.plot(*zip(*points, strict=True), style, label=label, linewidth=1, markersize=4)
+    axes.set(xlabel="million tokens", ylabel="nats per token")
+    axes.set_ylim(top=6.0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(output, dpi=110)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def main() -> None:
+    """Parse arguments; write the card, and the curve beside it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--evaluation", type=Path, required=True)
+    parser.add_argument("--examples", type=Path, required=True)
+    parser.add_argument("--log", type=Path, required=True)
+    arguments = parser.parse_args()
+    card = model_card(
+        _read(arguments.folder / "manifest.json"),
+        _read(arguments.corpus / "manifest.json"),
+        _read(arguments.evaluation),
+        arguments.examples.read_text(encoding="utf-8"),
+    )
+    (arguments.folder / "README.md").write_text(card, encoding="utf-8")
+    draw_curve(arguments.log, arguments.folder / "loss.png")
+
+
+if __name__ == "__main__":
+    main()

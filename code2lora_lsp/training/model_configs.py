@@ -22,7 +22,7 @@ class Shape:
 
 SHAPES = {
     "nano": Shape(hidden=256, layers=4, kv_heads=2, feed_forward=768),
-    "small": Shape(hidden=512, layers=6, kv_heads=4, feed_forward=1536),
+    "small": Shape(hidden=512, layers=5, kv_heads=4, feed_forward=1536),
 }
 HEAD_WIDTH = 64
 CONTEXT_TOKENS = 2048

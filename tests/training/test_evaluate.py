@@ -1,87 +1,112 @@
+import json
+
+import numpy as np
 import pytest
-import torch
 
-from code2lora_lsp.training import evaluate
-from code2lora_lsp.training.evaluate import (
-    LineCursor,
-    left_to_right_bits_per_byte,
-    line_metrics,
-    prompt_ids,
-    sample_cursors,
-    sample_files,
+from code2lora_lsp.training.cursors import Cursor
+from code2lora_lsp.training.gap_metrics import fill, measure
+from code2lora_lsp.training.ngram import BackOffModel
+from code2lora_lsp.training.predictors import IdentifierCache, ModelPredictor, NgramPredictor
+
+LINE = Cursor(
+    "line", "a/b", "f.py", "import os\n\n\ndef f(a):\n    return os.pa", "th.join(a)", "\n"
 )
-from code2lora_lsp.training.packing import SourceFile
-
-CURSOR = LineCursor("import os\n\n\ndef f(a):\n    return os.pa", "th.join(a)", "\n\nx = f(1)\n")
-FILES = [SourceFile("a/b", f"f{i}.py", f"def f{i}(x):\n    return x + {i}\n") for i in range(30)]
+CALL = Cursor("arguments", "a/b", "f.py", "x = f(", "a, b=1", ")\n")
+NAME = Cursor("identifier", "a/b", "f.py", "value = 1\nprint(", "value", ")\n")
 
 
-def planted(monkeypatch, change):
-    """Logits that are sure of what follows; ``change`` may alter the list of following ids."""
+class Fixed:
+    """Says one text, token by token of one character, as far as it is wanted."""
 
-    def logits_of(_, ids):
-        following = change([*ids[1:], 0])  # id 0 is <|endoftext|>
-        return torch.nn.functional.one_hot(torch.tensor(following), 600).float() * 100
+    def __init__(self, text, nats=2.0):
+        self.text, self.nats = text, nats
 
-    monkeypatch.setattr(evaluate, "logits_of", logits_of)
+    def complete(self, before, after, is_enough):
+        said = ""
+        for character in self.text:
+            said += character
+            if is_enough(said):
+                break
+        return said
 
+    def gap_nats(self, before, target, after):
+        return self.nats
 
-def exact(monkeypatch, tokenizer, change):
-    planted(monkeypatch, change)
-    return line_metrics(None, [CURSOR], "spm", tokenizer)["exact_match"]
-
-
-def test_a_line_is_exact_when_every_choice_and_the_stop_are_right(monkeypatch, tokenizer):
-    assert exact(monkeypatch, tokenizer, lambda ids: ids) == 1.0
-
-
-def test_a_line_break_counts_as_a_stop(monkeypatch, tokenizer):
-    line_break = tokenizer.encode("\n")[0]
-    assert exact(monkeypatch, tokenizer, lambda ids: [*ids[:-1], line_break]) == 1.0
+    def text_nats(self, text):
+        return self.nats
 
 
-@pytest.mark.parametrize("wrong_at", [-1, -2, -3])
-def test_one_wrong_choice_or_no_stop_is_not_exact(monkeypatch, tokenizer, wrong_at):
-    def change(ids):
-        ids[wrong_at] = tokenizer.encode("z")[0]
-        return ids
-
-    assert exact(monkeypatch, tokenizer, change) == 0.0
-
-
-def test_choices_inside_the_prompt_do_not_matter(monkeypatch, tokenizer):
-    assert exact(monkeypatch, tokenizer, lambda ids: [5, 5, 5, 5, *ids[4:]]) == 1.0
-
-
-def test_a_sure_and_right_model_needs_no_bits_and_a_uniform_one_log2_of_its_vocabulary(
-    monkeypatch, tokenizer
-):
-    planted(monkeypatch, lambda ids: ids)
-    assert left_to_right_bits_per_byte(None, FILES, tokenizer, 64) < 1e-6
-    monkeypatch.setattr(evaluate, "logits_of", lambda _, ids: torch.zeros(len(ids), 1024))
-    text = SourceFile("a/b", "c.py", "x = 1\n")
-    n_tokens = len(tokenizer.encode(text.text))
-    bits = left_to_right_bits_per_byte(None, [text], tokenizer, 64)
-    assert bits == pytest.approx(10 * n_tokens / 6)
+@pytest.mark.parametrize(
+    ("cursor", "text", "is_exact"),
+    [
+        (LINE, "th.join(a)", True),
+        (LINE, "th.join(a)  \nx = 1", True),
+        (LINE, "th.join(a, a)", False),
+        (LINE, "th.join(a", False),
+        (CALL, "a, b=1", True),
+        (CALL, "a, b=1)\n", True),
+        (CALL, "a, b=12", False),
+        (NAME, "value", True),
+        (NAME, "value)", True),
+        (NAME, "values", False),
+        (NAME, "val", False),
+    ],
+)
+def test_a_gap_is_filled_exactly_or_not(cursor, text, is_exact):
+    assert fill(Fixed(text), cursor).is_exact is is_exact
 
 
-def test_prompts_are_laid_out_as_in_training(tokenizer):
-    fim, encode = tokenizer.fim_tokens(), tokenizer.encode
-    prefix, suffix = encode(CURSOR.before), encode(CURSOR.after)
-    assert prompt_ids(CURSOR, "spm", tokenizer) == [
-        fim.prefix, fim.suffix, *suffix, fim.middle, *prefix,
-    ]  # fmt: skip
-    assert prompt_ids(CURSOR, "psm", tokenizer) == [
-        fim.prefix, *prefix, fim.suffix, *suffix, fim.middle,
-    ]  # fmt: skip
-    assert prompt_ids(CURSOR, "left_to_right", tokenizer) == [fim.end_of_text, *prefix]
+@pytest.mark.parametrize(("text", "parses"), [("th.sep", True), ("th.join(a", False)])
+def test_a_completed_line_parses_or_not(text, parses):
+    assert fill(Fixed(text), LINE).is_valid is parses
+    assert fill(Fixed(text), CALL).is_valid is None
 
 
-def test_samples_are_the_same_every_time_and_leave_something_to_complete():
-    assert sample_files(FILES, 5) == sample_files(FILES[::-1], 5)
-    cursors = sample_cursors(FILES, 40)
-    assert cursors == sample_cursors(FILES, 40)
-    for cursor in cursors:
-        assert cursor.rest.strip()
-        assert "\n" not in cursor.rest
-        assert cursor.after.startswith("\n")
+def test_a_summary_counts_by_kind_and_repository_with_an_interval():
+    others = [Cursor("line", f"a/{i}", "f.py", "x = ", "1", "\n") for i in range(6)]
+    summary, _ = measure(Fixed("1", nats=8.0), [*others, LINE], [("a/b", "x = 1\n" * 4)])
+    assert summary["line"]["exact_match"]["mean"] == pytest.approx(6 / 7)
+    assert summary["line"]["exact_match"]["low"] < 6 / 7
+    assert summary["line"]["bits_per_byte"] == pytest.approx(7 * 8 / 0.6931472 / 16)
+    assert summary["left_to_right_bits_per_byte"] == pytest.approx(8 / 0.6931472 / 24)
+    assert summary["by_repository"]["a/b"] == {"line": 0.0, "arguments": None, "identifier": None}
+
+
+def test_the_cache_answers_with_the_name_used_most_and_has_no_probabilities():
+    cache = IdentifierCache()
+    assert fill(cache, NAME).completion == "print"  # of equals the last one
+    busy = Cursor("identifier", "a/b", "f.py", "value = 1\nprint(value, ", "value", ")\n")
+    assert fill(cache, busy).is_exact
+    assert measure(cache, [NAME], [])[0]["identifier"]["bits_per_byte"] is None
+
+
+@pytest.mark.parametrize("typed", ["for item in", "for item in ", "for item in it"])
+def test_a_5_gram_goes_on_as_its_text_did_wherever_the_cursor_stands(tokenizer, typed):
+    line = "for item in items:"
+    ids = np.array(tokenizer.encode(f"{line}\n    use(item)\n" * 30))
+    plain = NgramPredictor(BackOffModel(ids, tokenizer.vocabulary_size), tokenizer, 0.0)
+    gap = Cursor("line", "a/b", "f.py", typed, line.removeprefix(typed), "\n")
+    outcome = fill(plain, gap)
+    assert outcome.is_exact
+    assert outcome.nats < 1.0
+
+
+def test_a_cache_makes_the_files_own_names_likelier(tokenizer):
+    ids = np.array(tokenizer.encode("for item in items:\n    use(item)\n" * 30))
+    model = BackOffModel(ids, tokenizer.vocabulary_size)
+    before = "zebra = zebra + 1\nzebra = zebra *"
+    plain = NgramPredictor(model, tokenizer, 0.0).gap_nats(before, " zebra", "")
+    assert NgramPredictor(model, tokenizer).gap_nats(before, " zebra", "") < plain - 2
+
+
+def test_a_model_folder_is_asked_as_served_or_by_the_prefix_alone(exported_folder):
+    infilling, by_prefix = (
+        ModelPredictor(exported_folder, "spm"),
+        ModelPredictor(exported_folder, None),
+    )
+    fim = infilling.tokenizer.fim_tokens()
+    assert infilling._prompt("a = 1\n", "\nb")[:2] == [fim.prefix, fim.suffix]
+    plain = by_prefix._prompt("a = 1\n", "\nb")
+    assert plain == [fim.end_of_text, *by_prefix.tokenizer.encode("a = 1\n")]
+    assert by_prefix.gap_nats("a = ", "1", "\n") != infilling.gap_nats("a = ", "1", "\n")
+    json.dumps(measure(infilling, [LINE, CALL, NAME], [("a/b", "x = 1\n")])[0])
