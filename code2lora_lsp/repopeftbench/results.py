@@ -1,0 +1,202 @@
+"""Answers on disk: one file of JSON lines per (arm, donor, repository), complete or absent.
+
+```
+answers/<arm>/<owner+name>.jsonl                own adapter, index or context
+crossed/<arm>/<donor>/<owner+name>.jsonl        prepared from another repository, the donor
+adapters/<arm>/<owner+name>/                    PEFT folder, for arms that make an adapter
+troubles/<arm>/<owner+name>.json                why this arm could not answer here
+not_run.json                                    arms that cannot run on this machine
+```
+
+Sharded runs and machines write different files of one folder, so merging them is copying.
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from code2lora_lsp.errors import ConfigError
+from code2lora_lsp.neural.atomic_file import replacing, write_text
+from code2lora_lsp.repopeftbench.arms.arm import Answer, Cost, NotRun
+from code2lora_lsp.repopeftbench.items import Item
+
+FORMAT = "repopeftbench-answers-1"
+
+_ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._:/-]*")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a file of answers comes from: its first line.
+
+    Attributes:
+        repository: whose items were answered.
+        donor: whose history or files the arm was prepared from; ``repository`` for its own.
+        known_commit_id: the newest commit of the donor that the arm could read.
+        items_digest: of the items answered, in order.
+        model: fingerprint of the backbone.
+        recipe: changes whenever the arm would prepare something else; "" where nothing can.
+        cost: of preparing the arm.
+    """
+
+    arm: str
+    repository: str
+    donor: str
+    known_commit_id: str
+    items_digest: str
+    model: str
+    recipe: str
+    cost: Cost
+
+    @property
+    def is_own(self) -> bool:
+        return self.donor == self.repository
+
+
+@dataclass(frozen=True)
+class AnswerSet:
+    """One file: the answers by item id, in the items' order."""
+
+    origin: Origin
+    answers: Mapping[str, Answer]
+
+
+def answers_path(folder: Path, arm: str, repository: str, donor: str) -> Path:
+    """The file of one (arm, repository, donor).
+
+    Raises:
+        ConfigError: an arm's name cannot be a folder's.
+    """
+    if donor == repository:
+        return folder / "answers" / _arm_folder(arm) / f"{file_name(repository)}.jsonl"
+    return (
+        folder / "crossed" / _arm_folder(arm) / file_name(donor) / f"{file_name(repository)}.jsonl"
+    )
+
+
+def adapter_folder(folder: Path, arm: str, repository: str) -> Path:
+    return folder / "adapters" / _arm_folder(arm) / file_name(repository)
+
+
+def file_name(name: str) -> str:
+    """``owner+name``, and ``arm+stale=5`` for ``arm/stale:5``: neither has a plus or = of its own.
+
+    No file system dislikes these.
+    """
+    return name.replace("/", "+").replace(":", "=")
+
+
+def _arm_folder(arm: str) -> str:
+    if not _ARM_NAME.fullmatch(arm):
+        raise ConfigError(f"arm name {arm!r}: use letters, digits and -._@:/")
+    return file_name(arm)
+
+
+def items_digest(items: Sequence[Item]) -> str:
+    """16 hex digits of a SHA-256 over the items as JSON, in order."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(json.dumps(item.to_json(), sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def writing_answers(path: Path, origin: Origin) -> Iterator[Callable[[Item, Answer], None]]:
+    """Give a function that appends one answer and flushes it; the file appears at the end."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+
+        def append(line: Mapping[str, Any]) -> None:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+
+        append({"format": FORMAT, **dataclasses.asdict(origin)})
+        yield lambda item, answer: append({"item_id": item.item_id, **dataclasses.asdict(answer)})
+
+
+def read_answers(path: Path) -> AnswerSet:
+    """Read one complete file.
+
+    Raises:
+        ConfigError: it is not a file of answers.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            origin = _origin(json.loads(file.readline()))
+            answers = dict(_answer(json.loads(line)) for line in file)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} is not a file of answers ({error!r}); remove it and run again"
+        ) from error
+    return AnswerSet(origin, answers)
+
+
+def read_origin(path: Path) -> Origin | None:
+    """The first line of a complete file; None where there is no file yet.
+
+    Raises:
+        ConfigError: it is not a file of answers.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            return _origin(json.loads(file.readline()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} is not a file of answers ({error!r}); remove it and run again"
+        ) from error
+
+
+def read_all_answers(folder: Path) -> list[AnswerSet]:
+    """Every complete file of a run, own ones first, by arm, donor and repository."""
+    own = sorted((folder / "answers").glob("*/*.jsonl"))
+    crossed = sorted((folder / "crossed").glob("*/*/*.jsonl"))
+    return [read_answers(path) for path in (*own, *crossed) if not path.name.startswith(".")]
+
+
+def _origin(line: dict[str, Any]) -> Origin:
+    if line.pop("format") != FORMAT:
+        raise ValueError(f"not {FORMAT}")
+    return Origin(**line | {"cost": Cost(**line["cost"])})
+
+
+def _answer(line: dict[str, Any]) -> tuple[str, Answer]:
+    item_id = line.pop("item_id")
+    return item_id, Answer(**line | {"token_nats": tuple(line["token_nats"])})
+
+
+def write_not_run(folder: Path, arms: Sequence[NotRun]) -> None:
+    """Replace the list of arms that cannot run on this machine."""
+    write_text(folder / "not_run.json", json.dumps([dataclasses.asdict(a) for a in arms], indent=1))
+
+
+def write_trouble(folder: Path, arm: str, repository: str, reason: str) -> None:
+    """Note why an arm has no answers for one repository."""
+    path = _trouble_path(folder, arm, repository)
+    write_text(path, json.dumps({"arm": arm, "repository": repository, "reason": reason}))
+
+
+def forget_trouble(folder: Path, arm: str, repository: str) -> None:
+    _trouble_path(folder, arm, repository).unlink(missing_ok=True)
+
+
+def _trouble_path(folder: Path, arm: str, repository: str) -> Path:
+    return folder / "troubles" / _arm_folder(arm) / f"{file_name(repository)}.json"
+
+
+def read_not_run(folder: Path) -> list[NotRun]:
+    """Arms that did not run, and arms that could not answer for some repositories."""
+    path = folder / "not_run.json"
+    arms = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    not_run = [NotRun(a["arm"], a["reason"], tuple(a["notes"])) for a in arms]
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for trouble in sorted((folder / "troubles").glob("*/*.json")):
+        seen = json.loads(trouble.read_text(encoding="utf-8"))
+        reasons.setdefault((seen["arm"], seen["reason"]), []).append(seen["repository"])
+    return not_run + [NotRun(arm, why, tuple(where)) for (arm, why), where in reasons.items()]
