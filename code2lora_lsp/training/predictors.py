@@ -131,7 +131,7 @@ class NgramPredictor:
         return text
 
     def gap_nats(self, before: str, target: str, after: str) -> float:
-        """See ``Predictor``: what is typed costs nothing, and the last token may be a longer one."""
+        """See ``Predictor``: what is typed costs nothing; the last token may be a longer one."""
         del after
         whole = self._tokenizer.encode(before + target)
         n_kept = _common_length(whole, self._tokenizer.encode(before)[:-1])
