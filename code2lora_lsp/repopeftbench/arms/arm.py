@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from code2lora_lsp.errors import Code2LoraError
 from code2lora_lsp.repopeftbench.items import Item
+
+
+class CannotPrepare(Code2LoraError):
+    """An arm that runs here cannot be prepared for this one target; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Arm(Protocol):
 
         Raises:
             LeakFound: what would be read holds an item's answer.
+            CannotPrepare: this target lacks what the arm needs, such as a history long enough.
         """
 
 
