@@ -30,6 +30,12 @@ class ByteTokenizer:
         plain = bytes(token - FIRST_BYTE for token in token_ids if token >= FIRST_BYTE)
         return plain.decode("utf-8", "replace")
 
+    def last_piece(self, text: str) -> str:
+        return ""  # one byte a token: nothing to take back
+
+    def token_bytes(self) -> dict[int, bytes]:
+        return {byte + FIRST_BYTE: bytes([byte]) for byte in range(256)}
+
     def special_ids(self) -> frozenset[int]:
         return frozenset(range(FIRST_BYTE))
 

@@ -1,6 +1,6 @@
 """Logits → token. Greedy: the same question always has the same answer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,8 +30,12 @@ class GreedySampler:
         self._vocabulary_size = vocabulary_size
         self._banned = torch.tensor(ids, dtype=torch.long)
 
-    def pick(self, logits: Tensor) -> Sampled:
+    def pick(self, logits: Tensor, among: Sequence[int] | None = None) -> Sampled:
         """The likeliest allowed token of [V] float32 logits. The argument is unchanged.
+
+        Args:
+            logits: [V] float32.
+            among: ids to choose from, none of them banned; ``None`` is all.
 
         Raises:
             ShapeMismatch: the logits are not [V].
@@ -42,6 +46,14 @@ class GreedySampler:
         allowed = logits
         if self._banned.numel():
             allowed = logits.index_fill(0, self._banned.to(logits.device), float("-inf"))
+        if among is not None:
+            ids = torch.tensor(among, device=logits.device)
+            sampled = self._likeliest(allowed[ids])
+            return Sampled(int(ids[sampled.token_id]), sampled.log_probability)
+        return self._likeliest(allowed)
+
+    @staticmethod
+    def _likeliest(allowed: Tensor) -> Sampled:
         best, token = allowed.max(dim=0)
         log_probability = float(best - torch.logsumexp(allowed, dim=0))
         if log_probability != log_probability:  # noqa: PLR0124 - NaN is the only such number

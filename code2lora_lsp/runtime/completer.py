@@ -28,6 +28,7 @@ from code2lora_lsp.runtime.api import (
     Trigger,
 )
 from code2lora_lsp.text.fim import Order, PromptBuilder, common_newline, stop_ids, with_lf
+from code2lora_lsp.text.healing import Healer
 from code2lora_lsp.text.loops import loop_start
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.text.trim import Gap, is_finished, trim, with_newline
@@ -122,6 +123,7 @@ class Completer:
         self._tokenizer = tokenizer
         self._settings = settings
         self._prompts = PromptBuilder(tokenizer, order, prompt_tokens, settings.suffix_tokens)
+        self._healer = Healer(tokenizer)
         self._stops = stop_ids(self._prompts.fim)
         banned = (tokenizer.special_ids() - self._stops) | set(range(n_ids, n_logits))
         self._sampler = GreedySampler(n_logits, banned)
@@ -157,9 +159,8 @@ class Completer:
         if typed_through is not None:
             return self._offer(question, typed_through, adapter_commit, Timings())
         started_s = time.perf_counter()
-        prompt = self._prompts.build(
-            request.document.uri, question.gap.before, question.gap.after, request.path
-        )
+        kept, typed = self._healer.split(question.gap.before)
+        prompt = self._prompts.build(request.document.uri, kept, question.gap.after, request.path)
         self._last_prompt = prompt.token_ids
         built_s = time.perf_counter()
         try:
@@ -167,7 +168,7 @@ class Completer:
         except TimeUp:
             return NoCompletion(Reason.TIMED_OUT, "while reading the prompt")
         fed_s = time.perf_counter()
-        decoded = self._decode(fed.logits, question.gap, deadline, check)
+        decoded = self._decode(fed.logits, typed, question.gap, deadline, check)
         timings = Timings(
             prompt_s=built_s - started_s,
             prefill_s=fed_s - built_s,
@@ -179,28 +180,33 @@ class Completer:
         return self._judge(question, decoded, adapter_commit, timings, deadline)
 
     def _decode(
-        self, logits: Tensor, gap: Gap, deadline: Deadline, check: Callable[[], None]
+        self, logits: Tensor, typed: str, gap: Gap, deadline: Deadline, check: Callable[[], None]
     ) -> _Decoded:
-        """Greedy tokens until the text is finished, a stop id comes, or a budget ends."""
+        """Greedy tokens until the text is finished, a stop id comes, or a budget ends.
+
+        ``typed`` is written first and is not part of the text.
+        """
         token_ids: list[int] = []
-        log_probability, text = 0.0, ""
+        log_probability, n_new, text, begun = 0.0, 0, "", self._healer.begin(typed)
         while not deadline.has_passed:
             check()
-            sampled = self._sampler.pick(logits)
+            sampled = self._sampler.pick(logits, begun.allowed())
             if sampled.token_id in self._stops:
                 break
+            begun.accept(sampled.token_id)
             token_ids.append(sampled.token_id)
-            log_probability += sampled.log_probability
+            if begun.allowed() is None:  # what only repeats the typed text says nothing
+                log_probability, n_new = log_probability + sampled.log_probability, n_new + 1
             second_round = loop_start(token_ids)
             if second_round is not None:
-                text = self._tokenizer.decode(token_ids[:second_round])
+                text = self._tokenizer.decode(token_ids[:second_round])[len(typed) :]
                 break
-            text = self._tokenizer.decode(token_ids)
+            text = self._tokenizer.decode(token_ids)[len(typed) :]
             is_last = len(token_ids) >= self._settings.max_tokens or self._session.room == 0
             if is_last or is_finished(text, gap):
                 break
             logits = self._session.advance(sampled.token_id)
-        return _Decoded(text, log_probability / max(len(token_ids), 1), len(token_ids))
+        return _Decoded(text, log_probability / max(n_new, 1), len(token_ids))
 
     def _judge(
         self,

@@ -33,6 +33,18 @@ FIM_NAMES = {
 }
 
 
+def _byte_alphabet() -> dict[str, int]:
+    """Character -> byte of byte-level BPE (GPT-2): printable bytes stand for themselves."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + place): byte for place, byte in enumerate(others)
+    }
+
+
+_BYTE_OF = _byte_alphabet()
+
+
 class Tokenizer:
     """A fast tokenizer of one model. Never adds special tokens on its own."""
 
@@ -73,6 +85,21 @@ class Tokenizer:
     def decode(self, token_ids: list[int]) -> str:
         """Text of token ids; special tokens are left out, broken UTF-8 becomes U+FFFD."""
         return self._fast.decode(token_ids, skip_special_tokens=True)
+
+    def last_piece(self, text: str) -> str:
+        """The last pre-token of ``text``: no token reaches past its start. "" if none is known."""
+        if self._fast.pre_tokenizer is None:
+            return ""
+        pieces = self._fast.pre_tokenizer.pre_tokenize_str(text)
+        return text[pieces[-1][1][0] :] if pieces else ""
+
+    def token_bytes(self) -> dict[int, bytes]:
+        """What each ordinary token of a byte-level tokenizer stands for; empty for other kinds."""
+        special = self.special_ids()
+        spelled = {i: t for t, i in self._fast.get_vocab().items() if i not in special}
+        if not all(c in _BYTE_OF for token in spelled.values() for c in token):
+            return {}
+        return {i: bytes(_BYTE_OF[c] for c in token) for i, token in spelled.items()}
 
     def special_ids(self) -> frozenset[int]:
         """Every id that must never be shown as text."""

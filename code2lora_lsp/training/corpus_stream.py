@@ -7,6 +7,7 @@ from torch import Tensor
 
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.training.corpus import read_shards
+from code2lora_lsp.training.fim_examples import Coder
 from code2lora_lsp.training.packing import RowStream, SourceFile, StreamState
 from code2lora_lsp.training.ranks import ALONE, Ranks
 from code2lora_lsp.training.splits import Split
@@ -22,15 +23,11 @@ def stream_opener(
     corpus: Path, tokenizer: Path, split: Split, *, seed: int, ranks: Ranks = ALONE
 ) -> StreamOpener:
     """Read the files of a split once; return what opens a stream over them at a state."""
-    bpe = Tokenizer.from_folder(tokenizer)
-    control = bpe.fim_tokens()
+    coder = Coder.of(Tokenizer.from_folder(tokenizer))
     files = [SourceFile(*record) for record in read_shards(corpus, split)]
 
     def open_at(state: StreamState | None) -> RowStream:
-        return RowStream(
-            files, bpe.encode, control,
-            seed=seed, rank=ranks.rank, n_ranks=ranks.count, state=state,
-        )  # fmt: skip
+        return RowStream(files, coder, seed=seed, rank=ranks.rank, n_ranks=ranks.count, state=state)
 
     return open_at
 

@@ -19,7 +19,7 @@ class DuplicateFilter:
 
     def accept(self, text: str) -> bool:
         """Return whether ``text`` is new, and remember it if so."""
-        shingles = _shingles(text)
+        shingles = line_shingles(text, SHINGLE_LINES)
         seen = sum(shingle in self._seen for shingle in shingles)
         if not shingles or seen > LARGEST_SEEN_SHARE * len(shingles):
             return False
@@ -27,12 +27,12 @@ class DuplicateFilter:
         return True
 
 
-def _shingles(text: str) -> set[bytes]:
-    """Hashes of every run of three code lines, without comments, blank lines and indentation."""
+def line_shingles(text: str, n_lines: int) -> set[bytes]:
+    """Hashes of every run of ``n_lines`` code lines, without comments, blank lines, indentation.
+
+    A shorter text is one run; one without code has none.
+    """
     stripped = (line.strip() for line in text.splitlines())
     lines = [line for line in stripped if line and not line.startswith("#")]
-    runs = (
-        "\n".join(lines[i : i + SHINGLE_LINES])
-        for i in range(max(1, len(lines) - SHINGLE_LINES + 1))
-    )
+    runs = ("\n".join(lines[i : i + n_lines]) for i in range(max(1, len(lines) - n_lines + 1)))
     return {hashlib.blake2b(run.encode(), digest_size=8).digest() for run in runs if run}

@@ -5,7 +5,8 @@ Orders (Bavarian et al. 2022, "Efficient training of language models to fill in 
     SPM: <|fim_prefix|><|fim_suffix|> suffix <|fim_middle|> prefix middle <|endoftext|>
     PSM: <|fim_prefix|> prefix <|fim_suffix|> suffix <|fim_middle|> middle <|endoftext|>
 
-Prefix, middle and suffix are encoded separately, since a cursor may stand inside an identifier.
+Prefix, middle and suffix are encoded separately. A cursor may stand inside a word; serving takes
+back what is typed of it and lets the model begin there (``text.healing``), and so do most examples.
 A window is walked from start to end; the suffix and the line the middle ends in are seen twice.
 """
 
@@ -13,11 +14,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from code2lora_lsp.text.tokenizer import FimTokens
+from code2lora_lsp.text.healing import Healer
+from code2lora_lsp.text.tokenizer import FimTokens, Tokenizer
 
 FIM_SHARE = 0.7
 SPM_SHARE = 0.8
 EMPTY_SUFFIX_SHARE = 0.15
+HEALED_SHARE = 0.9
 LONGEST_SUFFIX_TOKENS = 160
 LONGEST_MIDDLE_CHARS = 400
 CHARS_PER_TOKEN = 3.4
@@ -26,6 +29,23 @@ _MIDDLE_WEIGHTS = (50, 22, 18, 10)
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 Encode = Callable[[str], list[int]]
+
+
+@dataclass(frozen=True)
+class Coder:
+    """What a tokenizer does for examples.
+
+    Attributes:
+        split: text before a cursor -> what stays in the prompt, and what is taken back.
+    """
+
+    encode: Encode
+    split: Callable[[str], tuple[str, str]]
+    control: FimTokens
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> "Coder":
+        return cls(tokenizer.encode, Healer(tokenizer).split, tokenizer.fim_tokens())
 
 
 @dataclass(frozen=True)
@@ -43,7 +63,7 @@ class Window:
 
 
 def next_example(
-    window: Window, budget_tokens: int, encode: Encode, control: FimTokens, rng: random.Random
+    window: Window, budget_tokens: int, coder: Coder, rng: random.Random
 ) -> tuple[list[int], int]:
     """Build the sequence that goes on at ``window.offset`` and fits ``budget_tokens``.
 
@@ -51,13 +71,15 @@ def next_example(
         At most ``budget_tokens`` ids, and the offset, past the window's, where to go on.
     """
     if rng.random() >= FIM_SHARE:
-        return _left_to_right(window, budget_tokens, encode, control)
-    text, offset = window.text, window.offset
+        return _left_to_right(window, budget_tokens, coder)
+    text, offset, encode, control = window.text, window.offset, coder.encode, coder.control
     suffix_tokens = 0
     if rng.random() >= EMPTY_SUFFIX_SHARE:
         suffix_tokens = min(rng.randint(1, LONGEST_SUFFIX_TOKENS), budget_tokens // 4)
     reach = int((budget_tokens - suffix_tokens) * CHARS_PER_TOKEN)
     cursor, end = _choose_middle(text, offset, min(window.stop, offset + reach), rng)
+    if rng.random() < HEALED_SHARE:
+        cursor = offset + len(coder.split(text[offset:cursor])[0])
     suffix = head_within(encode, text[end:], suffix_tokens)
     middle = encode(text[cursor:end])[: budget_tokens // 2]
     prefix = encode(window.header + text[offset:cursor])
@@ -71,17 +93,15 @@ def next_example(
     return [*head, *middle, control.end_of_text], following
 
 
-def _left_to_right(
-    window: Window, budget_tokens: int, encode: Encode, control: FimTokens
-) -> tuple[list[int], int]:
+def _left_to_right(window: Window, budget_tokens: int, coder: Coder) -> tuple[list[int], int]:
     """Plain text to the end of the budget, ended by <|endoftext|> only where the file ends."""
     text, offset = window.text, window.offset
     end = min(window.stop, offset + int(budget_tokens * CHARS_PER_TOKEN))
     if end < window.stop:
         end = max(text.rfind("\n", offset, end) + 1, offset + 1)
-    ids = encode(window.header + text[offset:end])
+    ids = coder.encode(window.header + text[offset:end])
     if end == len(text):
-        ids.append(control.end_of_text)
+        ids.append(coder.control.end_of_text)
     return ids[:budget_tokens], end
 
 

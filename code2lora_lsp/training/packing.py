@@ -14,8 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from code2lora_lsp.text.tokenizer import FimTokens
-from code2lora_lsp.training.fim_examples import Encode, Window, head_within, next_example
+from code2lora_lsp.training.fim_examples import Coder, Window, head_within, next_example
 
 SMALLEST_EXAMPLE_TOKENS = 48
 IGNORED_TARGET = -100
@@ -109,8 +108,7 @@ class RowStream:
     def __init__(
         self,
         files: Sequence[SourceFile],
-        encode: Encode,
-        control: FimTokens,
+        coder: Coder,
         *,
         seed: int = 0,
         rank: int = 0,
@@ -123,7 +121,7 @@ class RowStream:
             range(len(self._segments)), key=lambda i: _place_of(self._segments[i])
         )
         self._rank_by_path = {index: place for place, index in enumerate(self._by_path)}
-        self._encode, self._control = encode, control
+        self._coder, self._encode, self._control = coder, coder.encode, coder.control
         self._seed, self._rank, self._n_ranks = seed, rank, n_ranks
         self.state = state or StreamState()
         self._order = self._shuffled(self.state.epoch)
@@ -197,7 +195,7 @@ class RowStream:
         """Make the example at ``offset`` of a drawn segment; return what is left of it."""
         segment = self._segments[index]
         window = Window(header, segment.file.text, offset, segment.stop)
-        ids, end = next_example(window, budget_tokens, self._encode, self._control, rng)
+        ids, end = next_example(window, budget_tokens, self._coder, rng)
         self.state.n_examples += 1
         if segment.file.text[end : segment.stop].strip():
             self.state.open_segments.append([index, end])

@@ -15,8 +15,10 @@ from torch import Tensor
 from code2lora_lsp.config import CompletionSettings
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.decoder_config import decoder_config, read_config_json
+from code2lora_lsp.neural.sampling import GreedySampler
 from code2lora_lsp.neural.weights import load_backbone_weights
 from code2lora_lsp.text.fim import Order, PromptBuilder, stop_ids
+from code2lora_lsp.text.healing import Healer
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.training.ngram import BackOffModel
 
@@ -41,8 +43,11 @@ class Predictor(Protocol):
 class ModelPredictor:
     """The backbone of a model folder, prompted as serving does it or by the prefix alone."""
 
-    def __init__(self, folder: Path, order: Order | None) -> None:
-        """``order`` None: ``<|endoftext|>`` and the prefix, as for a model without infilling."""
+    def __init__(self, folder: Path, order: Order | None, *, heal: bool = True) -> None:
+        """``order`` None: ``<|endoftext|>`` and the prefix, as for a model without infilling.
+
+        ``heal``: take back what is typed of a word before completing it, as serving does.
+        """
         self._decoder = Decoder(
             decoder_config(read_config_json(folder)), load_backbone_weights(folder)
         )
@@ -53,6 +58,11 @@ class ModelPredictor:
             self.tokenizer, order or "spm", budget.prompt_tokens, suffix_tokens
         )
         self._is_infilling = order is not None
+        self._healer, self._heals = Healer(self.tokenizer), heal
+        self._sampler = GreedySampler(
+            self._decoder.vocabulary_size,
+            self.tokenizer.special_ids() - stop_ids(self._prompts.fim),
+        )
         self._stops = stop_ids(self._prompts.fim)
 
     def _prompt(self, before: str, after: str) -> list[int]:
@@ -63,18 +73,19 @@ class ModelPredictor:
 
     def complete(self, before: str, after: str, is_enough: Callable[[str], bool]) -> str:
         """See ``Predictor``."""
-        prompt = self._prompt(before, after)
+        kept, typed = self._healer.split(before) if self._heals else (before, "")
+        begun, prompt = self._healer.begin(typed), self._prompt(kept, after)
         cache = self._decoder.new_cache(len(prompt) + MOST_TOKENS)
-        logits, chosen = self._decoder.prefill(prompt, cache), list[int]()
-        while len(chosen) < MOST_TOKENS:
-            token = int(logits.argmax())
+        logits, chosen, text = self._decoder.prefill(prompt, cache), list[int](), ""
+        while len(chosen) < MOST_TOKENS and not (text and is_enough(text)):
+            token = self._sampler.pick(logits, begun.allowed()).token_id
             if token in self._stops:
                 break
+            begun.accept(token)
             chosen.append(token)
-            if is_enough(self.tokenizer.decode(chosen)):
-                break
+            text = self.tokenizer.decode(chosen)[len(typed) :]
             logits = self._decoder.decode_one(token, cache)
-        return self.tokenizer.decode(chosen)
+        return text
 
     def gap_nats(self, before: str, target: str, after: str) -> float:
         """See ``Predictor``."""

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from code2lora_lsp.training import fim_examples
-from code2lora_lsp.training.fim_examples import Window, head_within, next_example
+from code2lora_lsp.training.fim_examples import Coder, Window, head_within, next_example
 
 TEXT = "".join(
     f"def function_{i}(first, other):\n    value = call(first, [other, {i}])\n    return value\n\n"
@@ -18,8 +18,7 @@ def only_fim(monkeypatch):
 
 def example(tokenizer, seed, *, budget=300, offset=0, text=TEXT, header=""):
     window = Window(header, text, offset, len(text))
-    fim = tokenizer.fim_tokens()
-    return next_example(window, budget, tokenizer.encode, fim, random.Random(seed))
+    return next_example(window, budget, Coder.of(tokenizer), random.Random(seed))
 
 
 def between(ids, start, stop):
@@ -51,6 +50,18 @@ def test_prefix_first_holds_prefix_suffix_middle(tokenizer, only_fim, monkeypatc
     suffix = tokenizer.decode(between(ids, fim.suffix, fim.middle))
     middle = tokenizer.decode(between(ids, fim.middle, fim.end_of_text))
     assert prefix + middle + suffix in TEXT
+
+
+def test_a_middle_begins_where_a_pre_token_does_as_in_serving(tokenizer, only_fim, monkeypatch):
+    monkeypatch.setattr(fim_examples, "SPM_SHARE", 1.0)
+    monkeypatch.setattr(fim_examples, "HEALED_SHARE", 1.0)
+    fim, whole = tokenizer.fim_tokens(), tokenizer.encode(TEXT)
+    for seed in range(40):
+        ids, _ = example(tokenizer, seed, budget=2000)
+        seen = between(ids, fim.middle, fim.end_of_text)
+        starts = [i for i, token in enumerate(whole) if token == seen[0]]
+        # the last token may be cut short by the end of the gap
+        assert any(whole[i : i + len(seen) - 1] == seen[:-1] for i in starts)
 
 
 def test_examples_fit_their_budget_and_cover_the_file_in_order(tokenizer):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from code2lora_lsp.training import packing
-from code2lora_lsp.training.fim_examples import next_example
+from code2lora_lsp.training.fim_examples import Coder, next_example
 from code2lora_lsp.training.packing import (
     IGNORED_TARGET,
     SEGMENT_CHARS,
@@ -22,7 +22,7 @@ def files(own_sources):
 
 
 def stream(files, tokenizer, **options):
-    return RowStream(files, tokenizer.encode, tokenizer.fim_tokens(), **options)
+    return RowStream(files, Coder.of(tokenizer), **options)
 
 
 def test_segments_cover_every_file_and_end_at_line_ends(files):

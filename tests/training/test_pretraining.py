@@ -6,6 +6,7 @@ from safetensors.torch import load_file
 
 from code2lora_lsp.training import model_configs
 from code2lora_lsp.training.checkpoints import read_progress
+from code2lora_lsp.training.fim_examples import Coder
 from code2lora_lsp.training.initial_weights import initial_model
 from code2lora_lsp.training.model_configs import Shape
 from code2lora_lsp.training.packing import RowStream, SourceFile
@@ -39,7 +40,7 @@ def start(own_sources, tokenizer):
     files = [SourceFile("a/b", f"f{i}.py", text) for i, text in enumerate(own_sources[:10])]
 
     def at(state):
-        return RowStream(files, tokenizer.encode, tokenizer.fim_tokens(), state=state)
+        return RowStream(files, Coder.of(tokenizer), state=state)
 
     heldout = at(None).rows(4, 64)
     return lambda output, plan=PLAN: Pretraining(plan, at, heldout, output, Place(), clock=Clock())

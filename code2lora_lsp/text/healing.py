@@ -1,0 +1,71 @@
+"""Token healing: what is typed of the last word is taken back and chosen anew, as whole tokens.
+
+A cursor often stands inside what would be one token ("Optio", "x = "). Going on from the pieces
+asks the model for tokens it has hardly ever seen there. So the last pre-token before the cursor is
+left out of the prompt, and what the model writes must begin with it. While a word is being typed
+the prompt also stays the same, and with it all that is cached.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from code2lora_lsp.text.tokenizer import Tokenizer
+
+LONGEST_TYPED_CHARS = 48
+
+
+class TokenBytes:
+    """The bytes of every ordinary token, in order, to find those that can stand for a text."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        known = tokenizer.token_bytes()
+        self.of = known
+        self._sorted = sorted((content, token_id) for token_id, content in known.items())
+        self._by_bytes = {content: token_id for token_id, content in known.items()}
+
+    def beginning(self, wanted: bytes) -> list[int]:
+        """Ids of tokens that begin with ``wanted`` or are a beginning of it."""
+        start = bisect_left(self._sorted, (wanted, -1))
+        longer: list[int] = []
+        for content, token_id in self._sorted[start:]:
+            if not content.startswith(wanted):
+                break
+            longer.append(token_id)
+        parts = (self._by_bytes.get(wanted[:length]) for length in range(1, len(wanted)))
+        return [*longer, *(token_id for token_id in parts if token_id is not None)]
+
+
+class Healer:
+    """Takes back the last pre-token. Works with byte-level tokenizers; others are left as is."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._tokens = TokenBytes(tokenizer)
+
+    def split(self, before: str) -> tuple[str, str]:
+        """``before`` in two: what goes into the prompt, and what the model has to begin with."""
+        line = before[before.rfind("\n") + 1 :][-4 * LONGEST_TYPED_CHARS :]
+        typed = self._tokenizer.last_piece(line) if self._tokens.of and line else ""
+        # What is not ASCII may be stored in another form than it is typed in, and then not match.
+        is_usable = typed.isascii() and before.endswith(typed) and len(typed) < LONGEST_TYPED_CHARS
+        return (before[: len(before) - len(typed)], typed) if is_usable else (before, "")
+
+    def begin(self, typed: str) -> "Typed":
+        """What has to be written first."""
+        return Typed(self._tokens, typed)
+
+
+class Typed:
+    """How much of what is typed the model still has to write."""
+
+    def __init__(self, tokens: TokenBytes, typed: str) -> None:
+        self._tokens, self._left = tokens, typed.encode()
+
+    def allowed(self) -> Sequence[int] | None:
+        """Ids that may come next; ``None`` once any may."""
+        return self._tokens.beginning(self._left) if self._left else None
+
+    def accept(self, token_id: int) -> None:
+        """Count a token that was chosen among those allowed."""
+        if self._left:
+            self._left = self._left[len(self._tokens.of[token_id]) :]
