@@ -76,7 +76,9 @@ class Cost:
 class Prepared(Protocol):
     """An arm made ready for one target."""
 
-    cost: Cost
+    @property
+    def cost(self) -> Cost:
+        """What preparing took."""
 
     def answer(self, items: Sequence[Item]) -> list[Answer]:
         """One answer per item, in order."""

@@ -1,0 +1,179 @@
+"""The cheap explanation to beat: how often each identifier occurs in the known tree.
+
+    p(token) = (1 - g') p_backbone(token) + g' p_cache(token)
+
+p_cache continues the identifier typed so far: among the tree's identifiers that begin with it,
+each weighs as often as it occurs, and votes for the first token of what is left of it. Those that
+are complete have nothing left; their share is the backbone's, so g' = g × (share that goes on).
+Both parts are distributions over the whole vocabulary, hence so is the mixture.
+"""
+
+import bisect
+import math
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from code2lora_lsp.repopeftbench.arms.arm import Answer, Cost, Prepared, Target
+from code2lora_lsp.repopeftbench.arms.known_tree import KnownTree, read_known_tree
+from code2lora_lsp.repopeftbench.arms.words import names_of
+from code2lora_lsp.repopeftbench.items import Item
+from code2lora_lsp.repopeftbench.scoring import Scorer
+from code2lora_lsp.text.tokenizer import Tokenizer
+
+DEFAULT_WEIGHT = 0.05
+WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+
+_TYPED = re.compile(r"[A-Za-z_]\w*\Z")
+
+
+class UnigramCache:
+    """Identifier counts of one tree, asked by what has been typed of an identifier."""
+
+    def __init__(self, tree: KnownTree, tokenizer: Tokenizer) -> None:
+        self.counts = Counter(name for file in tree.files for name in names_of(file.text))
+        self._names = sorted(self.counts)
+        self._tokenizer = tokenizer
+        self._known: dict[str, tuple[float, Mapping[int, float]]] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        """Names and one 8-byte count each."""
+        return sum(len(name.encode()) + 8 for name in self._names)
+
+    def continuation(self, before: str) -> str:
+        """The rest of the commonest identifier that goes on from ``before``; "" without one."""
+        typed = typed_part(before)
+        longer = [name for name in self._beginning_with(typed) if name != typed]
+        best = max(longer, key=lambda name: (self.counts[name], name), default=typed)
+        return best[len(typed) :]
+
+    def next_token(self, before: str) -> tuple[float, Mapping[int, float]]:
+        """Share of identifiers that go on from ``before``, and p of their next token (sums to 1).
+
+        ``(0.0, {})`` when no identifier of the tree begins with what is typed.
+        """
+        typed = typed_part(before)
+        if typed not in self._known:
+            self._known[typed] = self._votes(typed)
+        return self._known[typed]
+
+    def mixed(self, log_p: Tensor, before: str, weight: float) -> Tensor:
+        """Log of the mixture, [V], from the backbone's log p [V] float64; normalised too."""
+        share, votes = self.next_token(before)
+        weight *= share
+        if weight == 0.0:
+            return log_p
+        mixture = log_p.exp() * (1.0 - weight)
+        ids = torch.tensor(list(votes), device=log_p.device)
+        added = torch.tensor(list(votes.values()), device=log_p.device, dtype=log_p.dtype)
+        return mixture.index_add(0, ids, weight * added).log()
+
+    def _votes(self, typed: str) -> tuple[float, Mapping[int, float]]:
+        votes: dict[int, float] = defaultdict(float)
+        total = going_on = 0
+        for name in self._beginning_with(typed):
+            count = self.counts[name]
+            total += count
+            if name != typed:
+                votes[self._tokenizer.encode(name[len(typed) :])[0]] += count
+                going_on += count
+        if not going_on:
+            return 0.0, {}
+        return going_on / total, {token: count / going_on for token, count in votes.items()}
+
+    def _beginning_with(self, typed: str) -> Sequence[str]:
+        start = bisect.bisect_left(self._names, typed)
+        end = bisect.bisect_left(self._names, typed + "\U0010ffff")
+        return self._names[start:end]
+
+
+def typed_part(before: str) -> str:
+    """The identifier that ``before`` ends inside of; "" where it ends elsewhere."""
+    found = _TYPED.search(before[-200:])
+    return found[0] if found else ""
+
+
+class PreparedCache:
+    """Answers with the commonest continuation; scores with the mixture. Satisfies ``Prepared``."""
+
+    def __init__(self, scorer: Scorer, cache: UnigramCache, cost: Cost, weight: float) -> None:
+        self.cost = cost
+        self._scorer, self._cache, self._weight = scorer, cache, weight
+
+    def answer(self, items: Sequence[Item]) -> list[Answer]:
+        self._scorer.bind(None)
+        return [self._answer(item, self._weight) for item in items]
+
+    def nats(self, item: Item, weight: float) -> float:
+        """Nats of an item's target under one weight."""
+        self._scorer.bind(None)
+        return self._answer(item, weight).target_nats
+
+    def _answer(self, item: Item, weight: float) -> Answer:
+        started_s = time.perf_counter()
+        text = self._cache.continuation(item.prefix)
+        seconds = time.perf_counter() - started_s
+        budget = self._scorer.prompt_budget(item.target)
+        prompt = self._scorer.prompts.make(item, budget_tokens=budget)
+        tail = item.prefix[-200:]
+
+        def mix(log_p: Tensor, so_far: str) -> Tensor:
+            return self._cache.mixed(log_p, tail + so_far, weight)
+
+        return self._scorer.scored(item, prompt, text, seconds, mix)
+
+
+class UnigramCacheArm:
+    """The backbone mixed with the known tree's identifier frequencies.
+
+    ``prompt_tokens`` of its answers are what the backbone reads for the nats; its text and its
+    seconds need none of them.
+    """
+
+    name = "unigram-cache"
+
+    def __init__(self, scorer: Scorer, weight: float = DEFAULT_WEIGHT) -> None:
+        """``weight`` is g; choose it on training items with ``choose_weight``."""
+        if not 0.0 <= weight < 1.0:
+            raise ValueError(f"weight {weight} is not in [0, 1): the backbone must keep a share")
+        self._scorer, self.weight = scorer, weight
+
+    @property
+    def recipe_key(self) -> str:
+        return f"{self._scorer.recipe_key}|weight={self.weight}"
+
+    def why_not(self) -> str | None:
+        return None
+
+    def prepare(self, target: Target) -> Prepared:
+        return self.prepared(target)
+
+    def prepared(self, target: Target) -> PreparedCache:
+        started_s = time.perf_counter()
+        cache = UnigramCache(read_known_tree(target), self._scorer.model.tokenizer)
+        cost = Cost(time.perf_counter() - started_s, stored_bytes=cache.size_bytes)
+        return PreparedCache(self._scorer, cache, cost, self.weight)
+
+
+def choose_weight(
+    scorer: Scorer, work: Mapping[Target, Sequence[Item]], weights: Sequence[float] = WEIGHTS
+) -> float:
+    """The weight with the fewest nats on training items.
+
+    Raises:
+        ValueError: no items.
+    """
+    if not any(work.values()):
+        raise ValueError("no items to choose the cache's weight on; give training items")
+    totals = dict.fromkeys(weights, 0.0)
+    arm = UnigramCacheArm(scorer)
+    for target, items in work.items():
+        prepared = arm.prepared(target)
+        for weight in weights:
+            totals[weight] += math.fsum(prepared.nats(item, weight) for item in items)
+    return min(totals, key=totals.__getitem__)
