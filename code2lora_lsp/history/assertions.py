@@ -9,10 +9,11 @@ import ast
 import hashlib
 import re
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-_METHODS = frozenset(
+ASSERT_METHODS = frozenset(
     {
         "assertEqual", "assertNotEqual", "assertTrue", "assertFalse", "assertIs", "assertIsNot",
         "assertIsNone", "assertIsNotNone", "assertIn", "assertNotIn", "assertIsInstance",
@@ -23,7 +24,7 @@ _METHODS = frozenset(
         "assertGreaterEqual", "assertLess", "assertLessEqual",
     }
 )  # fmt: skip
-_ONE_ARGUMENT = frozenset({"assertTrue", "assertFalse", "assertIsNone", "assertIsNotNone"})
+ONE_ARGUMENT = frozenset({"assertTrue", "assertFalse", "assertIsNone", "assertIsNotNone"})
 _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.Eq: " == ", ast.NotEq: " != ", ast.Lt: " < ", ast.LtE: " <= ", ast.Gt: " > ",
     ast.GtE: " >= ", ast.In: " in ", ast.NotIn: " not in ", ast.Is: " is ", ast.IsNot: " is not ",
@@ -41,6 +42,7 @@ class Assertion:
         target: what follows the cut, on one line.
         line: 1-based line of the statement or call.
         column: its column, in UTF-8 bytes.
+        function: the innermost function around it with "test" in its name, or "".
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Assertion:
     target: str
     line: int
     column: int
+    function: str = ""
 
 
 def find_assertions(source: str) -> list[Assertion]:
@@ -55,23 +58,45 @@ def find_assertions(source: str) -> list[Assertion]:
     tree = _parse(source) if source else None
     if tree is None:
         return []
-    segments = _Segments(source)
-    found = (_read(node, segments) for node in ast.walk(tree))
-    return [one for one in found if one is not None and _is_usable(one.target)]
+    segments, nodes = SourceSegments(source), list(ast.walk(tree))
+    tests = _TestFunctions(nodes)
+    found = ((_read(node, segments), node) for node in nodes)
+    return [
+        replace(one, function=tests.around(node))
+        for one, node in found
+        if one is not None and _is_usable(one.target)
+    ]
 
 
-def assertion_keys(source: str) -> frozenset[bytes]:
-    """One digest per assertion, over its kind, all text of the file before the cut, and target.
+def keyed_assertions(source: str) -> list[tuple[bytes, Assertion]]:
+    """Each assertion with a digest over its kind, all text of the file before the cut, and target.
 
     White space is compared as single spaces. Because the text before it takes part, an edit
     above an assertion makes it new: that is the published rule.
     """
     assertions = find_assertions(source)
     if not assertions:
-        return frozenset()
+        return []
     lines = source.splitlines(keepends=True)
     above = _digests_above(lines, {one.line for one in assertions})
-    return frozenset(_key(one, lines, above[one.line]) for one in assertions)
+    return [(_key(one, lines, above[one.line]), one) for one in assertions]
+
+
+def assertion_keys(source: str) -> frozenset[bytes]:
+    """The digests of ``keyed_assertions``."""
+    return frozenset(key for key, _ in keyed_assertions(source))
+
+
+def text_before(lines: list[str], one: Assertion) -> str:
+    """The published prefix: the whole file up to the cut.
+
+    Args:
+        lines: ``source.splitlines(keepends=True)``.
+        one: an assertion of that source. Its column counts bytes and is applied to characters,
+            as published.
+    """
+    last_line = lines[one.line - 1] if one.line <= len(lines) else ""
+    return "".join(lines[: one.line - 1]) + last_line[: one.column] + one.prefix
 
 
 def _key(one: Assertion, lines: list[str], above: "hashlib._Hash") -> bytes:
@@ -108,11 +133,30 @@ def _parse(source: str) -> ast.Module | None:
         return None
 
 
+class _TestFunctions:
+    """Functions with "test" in their name, to look up which one is around a node."""
+
+    def __init__(self, nodes: Sequence[ast.AST]) -> None:
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+        found = [node for node in nodes if isinstance(node, kinds) and "test" in node.name.lower()]
+        # Of several that begin on one line the published code takes the first it meets.
+        found.reverse()
+        self._by_line = sorted(found, key=lambda node: node.lineno)
+        self._lines = [node.lineno for node in self._by_line]
+
+    def around(self, node: ast.AST) -> str:
+        """Name of the one that begins last among those around ``node``, or ""."""
+        start, end = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
+        candidates = self._by_line[: bisect_right(self._lines, start)]
+        around = (one.name for one in reversed(candidates) if end <= (one.end_lineno or 0))
+        return next(around, "")
+
+
 def _is_usable(target: str) -> bool:
     return bool(target.strip()) and not target.lstrip().startswith(",")
 
 
-def _read(node: ast.AST, segments: "_Segments") -> Assertion | None:
+def _read(node: ast.AST, segments: "SourceSegments") -> Assertion | None:
     if isinstance(node, ast.Assert):
         parts = _plain(node, segments)
     elif isinstance(node, ast.Call):
@@ -130,7 +174,7 @@ _Parts = tuple[str, str, str]
 """Kind, prefix, target."""
 
 
-def _plain(node: ast.Assert, segments: "_Segments") -> _Parts | None:
+def _plain(node: ast.Assert, segments: "SourceSegments") -> _Parts | None:
     test = node.test
     if not isinstance(test, ast.Compare):
         return "assert", "assert ", segments.of(test)
@@ -140,14 +184,14 @@ def _plain(node: ast.Assert, segments: "_Segments") -> _Parts | None:
     return "assert", f"assert {left}{_OPERATORS[type(test.ops[0])]}", right
 
 
-def _call(node: ast.Call, segments: "_Segments") -> _Parts | None:
+def _call(node: ast.Call, segments: "SourceSegments") -> _Parts | None:
     function = node.func
     if isinstance(function, ast.Name):
         return _assert_function(node, function.id, segments)
     if not isinstance(function, ast.Attribute):
         return None
     owner = function.value.id if isinstance(function.value, ast.Name) else ""
-    if owner == "self" and function.attr in _METHODS:
+    if owner == "self" and function.attr in ASSERT_METHODS:
         return _method(node, function.attr, segments)
     if owner == "pytest" and function.attr in {"raises", "approx"}:
         return _pytest(node, function.attr, segments)
@@ -156,12 +200,12 @@ def _call(node: ast.Call, segments: "_Segments") -> _Parts | None:
     return _assert_function(node, function.attr, segments)
 
 
-def _method(node: ast.Call, method: str, segments: "_Segments") -> _Parts | None:
+def _method(node: ast.Call, method: str, segments: "SourceSegments") -> _Parts | None:
     arguments = [segments.of(argument) for argument in node.args]
     kind, prefix = f"self.{method}", f"self.{method}("
     if not arguments:
         return None
-    if method == "assertRaises" or method in _ONE_ARGUMENT:
+    if method == "assertRaises" or method in ONE_ARGUMENT:
         return (kind, prefix, arguments[0] + ")") if arguments[0] else None
     if method == "assertRaisesRegex":
         if len(arguments) < 2 or not all(arguments[:2]):
@@ -172,7 +216,7 @@ def _method(node: ast.Call, method: str, segments: "_Segments") -> _Parts | None
     return kind, prefix + _joined(arguments[:-1]) + ", ", arguments[-1] + ")"
 
 
-def _pytest(node: ast.Call, name: str, segments: "_Segments") -> _Parts | None:
+def _pytest(node: ast.Call, name: str, segments: "SourceSegments") -> _Parts | None:
     first = segments.of(node.args[0]) if node.args else ""
     if not first:
         return None
@@ -181,7 +225,7 @@ def _pytest(node: ast.Call, name: str, segments: "_Segments") -> _Parts | None:
     return f"pytest.{name}", f"pytest.{name}(", first + options + ")"
 
 
-def _assert_function(node: ast.Call, name: str, segments: "_Segments") -> _Parts | None:
+def _assert_function(node: ast.Call, name: str, segments: "SourceSegments") -> _Parts | None:
     if not name.startswith("assert_") or name == "assert_" or not node.args:
         return None
     arguments = [segments.of(argument) for argument in node.args]
@@ -206,7 +250,7 @@ def _joined(arguments: list[str]) -> str:
     return "".join(texts)
 
 
-class _Segments:
+class SourceSegments:
     """Source text of syntax nodes. Columns of the syntax tree are UTF-8 bytes."""
 
     def __init__(self, source: str) -> None:
