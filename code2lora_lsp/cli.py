@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from code2lora_lsp import app
 from code2lora_lsp.config import Settings, decode_settings
 from code2lora_lsp.errors import Code2LoraError, ConfigError, FollowError
+from code2lora_lsp.repopeftbench.arguments import add_bench
 
 if TYPE_CHECKING:
     from code2lora_lsp.runtime.oneshot import OneShot
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_adapt(commands)
     _add_import(commands)
     _add_export(commands)
+    add_bench(commands, lambda bench: _add_common(bench, AFTER)).set_defaults(run=_bench)
     return parser
 
 
@@ -292,3 +294,12 @@ def _import(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     print(f"imported {arguments.checkpoint.name} into {arguments.folder}")
     return EXIT_OK
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    if arguments.bench is None:
+        arguments.bench_help()
+        return EXIT_OK
+    from code2lora_lsp.repopeftbench.command import run_bench
+
+    return run_bench(arguments, _settings(arguments))

@@ -110,7 +110,8 @@ def _in_name(character: str) -> bool:
 
 SCORES = (
     "exact_match", "plain_match", "target_first", "edit_similarity", "code_bleu",
-    "target_nats", "identifier_nats", "nats_per_token", "prompt_tokens", "query_seconds",
+    "target_nats", "identifier_nats", "asked_nats", "nats_per_token",
+    "prompt_tokens", "query_seconds",
 )  # fmt: skip
 
 
@@ -118,7 +119,7 @@ def scores_of(item: Item, answer: Answer, code_bleu: CodeBleu) -> dict[str, floa
     """Every score of one answer, keyed as in ``SCORES``.
 
     ``identifier_nats`` is absent where the item has no identifier, ``nats_per_token`` where the
-    target has no token.
+    target has no token. ``asked_nats`` is the identifier's, or the target's without one.
     """
     prediction = published_prediction(answer.text, item.target)
     reference = published_reference(item.target)
@@ -129,11 +130,12 @@ def scores_of(item: Item, answer: Answer, code_bleu: CodeBleu) -> dict[str, floa
         "edit_similarity": edit_similarity(prediction, reference),
         "code_bleu": code_bleu.score(prediction, reference),
         "target_nats": answer.target_nats,
+        "asked_nats": answer.target_nats,
         "prompt_tokens": float(answer.prompt_tokens),
         "query_seconds": answer.seconds,
     }
     if answer.identifier_nats is not None:
-        scores["identifier_nats"] = answer.identifier_nats
+        scores["identifier_nats"] = scores["asked_nats"] = answer.identifier_nats
     if answer.n_target_tokens:
         scores["nats_per_token"] = answer.target_nats / answer.n_target_tokens
     return scores

@@ -1,14 +1,15 @@
-"""Answers on disk: one file of JSON lines per (arm, donor, repository), complete or absent.
+"""Answers on disk: one file of JSON lines per arm and known state, complete or absent.
 
 ```
-answers/<arm>/<owner+name>.jsonl                own adapter, index or context
-crossed/<arm>/<donor>/<owner+name>.jsonl        prepared from another repository, the donor
-adapters/<arm>/<owner+name>/                    PEFT folder, for arms that make an adapter
-troubles/<arm>/<owner+name>.json                why this arm could not answer here
+answers/<arm>/<state>.jsonl                     prepared from the state that is asked about
+crossed/<arm>/<donor>/<owner+name>.<task>.jsonl prepared from another repository, the donor
+adapters/<arm>/<state>/                         PEFT folder, for arms that make an adapter
+troubles/<arm>/<state>.json                     why this arm could not answer here
 not_run.json                                    arms that cannot run on this machine
 ```
 
-Sharded runs and machines write different files of one folder, so merging them is copying.
+A state is ``owner+name.task@commit``. Processes and machines write different files of one folder,
+so merging them is copying.
 """
 
 import dataclasses
@@ -37,6 +38,7 @@ class Origin:
 
     Attributes:
         repository: whose items were answered.
+        task: which of its items.
         donor: whose history or files the arm was prepared from; ``repository`` for its own.
         known_commit_id: the newest commit of the donor that the arm could read.
         items_digest: of the items answered, in order.
@@ -47,6 +49,7 @@ class Origin:
 
     arm: str
     repository: str
+    task: str
     donor: str
     known_commit_id: str
     items_digest: str
@@ -67,21 +70,32 @@ class AnswerSet:
     answers: Mapping[str, Answer]
 
 
-def answers_path(folder: Path, arm: str, repository: str, donor: str) -> Path:
-    """The file of one (arm, repository, donor).
+def state_name(repository: str, task: str, commit_id: str) -> str:
+    """``owner+name.task@commit``."""
+    return f"{file_name(repository)}.{task}@{commit_id[:12]}"
+
+
+def own_path(folder: Path, arm: str, state: str) -> Path:
+    """The file of answers of an arm prepared from ``state`` to the items asked of it.
 
     Raises:
         ConfigError: an arm's name cannot be a folder's.
     """
-    if donor == repository:
-        return folder / "answers" / _arm_folder(arm) / f"{file_name(repository)}.jsonl"
-    return (
-        folder / "crossed" / _arm_folder(arm) / file_name(donor) / f"{file_name(repository)}.jsonl"
-    )
+    return folder / "answers" / _arm_folder(arm) / f"{state}.jsonl"
 
 
-def adapter_folder(folder: Path, arm: str, repository: str) -> Path:
-    return folder / "adapters" / _arm_folder(arm) / file_name(repository)
+def crossed_path(folder: Path, arm: str, donor: str, repository: str, task: str) -> Path:
+    """The file of answers to another repository's items.
+
+    Raises:
+        ConfigError: an arm's name cannot be a folder's.
+    """
+    name = f"{file_name(repository)}.{task}.jsonl"
+    return folder / "crossed" / _arm_folder(arm) / file_name(donor) / name
+
+
+def adapter_folder(folder: Path, arm: str, state: str) -> Path:
+    return folder / "adapters" / _arm_folder(arm) / state
 
 
 def file_name(name: str) -> str:
@@ -176,27 +190,27 @@ def write_not_run(folder: Path, arms: Sequence[NotRun]) -> None:
     write_text(folder / "not_run.json", json.dumps([dataclasses.asdict(a) for a in arms], indent=1))
 
 
-def write_trouble(folder: Path, arm: str, repository: str, reason: str) -> None:
-    """Note why an arm has no answers for one repository."""
-    path = _trouble_path(folder, arm, repository)
-    write_text(path, json.dumps({"arm": arm, "repository": repository, "reason": reason}))
+def write_trouble(folder: Path, arm: str, state: str, reason: str) -> None:
+    """Note why an arm has no answers for one state."""
+    document = {"arm": arm, "state": state, "reason": reason}
+    write_text(_trouble_path(folder, arm, state), json.dumps(document))
 
 
-def forget_trouble(folder: Path, arm: str, repository: str) -> None:
-    _trouble_path(folder, arm, repository).unlink(missing_ok=True)
+def forget_trouble(folder: Path, arm: str, state: str) -> None:
+    _trouble_path(folder, arm, state).unlink(missing_ok=True)
 
 
-def _trouble_path(folder: Path, arm: str, repository: str) -> Path:
-    return folder / "troubles" / _arm_folder(arm) / f"{file_name(repository)}.json"
+def _trouble_path(folder: Path, arm: str, state: str) -> Path:
+    return folder / "troubles" / _arm_folder(arm) / f"{state}.json"
 
 
 def read_not_run(folder: Path) -> list[NotRun]:
-    """Arms that did not run, and arms that could not answer for some repositories."""
+    """Arms that did not run, and arms that could not answer for some states."""
     path = folder / "not_run.json"
     arms = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     not_run = [NotRun(a["arm"], a["reason"], tuple(a["notes"])) for a in arms]
     reasons: dict[tuple[str, str], list[str]] = {}
     for trouble in sorted((folder / "troubles").glob("*/*.json")):
         seen = json.loads(trouble.read_text(encoding="utf-8"))
-        reasons.setdefault((seen["arm"], seen["reason"]), []).append(seen["repository"])
+        reasons.setdefault((seen["arm"], seen["reason"]), []).append(seen["state"])
     return not_run + [NotRun(arm, why, tuple(where)) for (arm, why), where in reasons.items()]

@@ -6,6 +6,7 @@ from pathlib import Path
 from code2lora_lsp.errors import GitReadFailed
 from code2lora_lsp.repopeftbench.arms.arm import Answer, Cost, Target
 from code2lora_lsp.repopeftbench.items import InRepoSplit, Item, Track
+from code2lora_lsp.repopeftbench.runner import Asked
 
 
 def an_item(number=0, repository="ada/one", **fields):
@@ -24,6 +25,10 @@ def items_of(repository, n_items=10, **fields):
 
 def a_target(repository="ada/one", commit="d" * 40):
     return Target(repository, Path("nowhere.git"), commit)
+
+
+def asked(repository="ada/one", n_items=20, *, commit="d" * 40, task="knowledge", **fields):
+    return Asked(task, a_target(repository, commit), items_of(repository, n_items, **fields))
 
 
 def an_answer(text="", nats=2.0, **fields):

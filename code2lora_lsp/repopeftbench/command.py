@@ -1,0 +1,188 @@
+"""What the commands of ``code2lora-lsp bench`` do; see ``arguments`` for their options."""
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from code2lora_lsp.config import Settings
+from code2lora_lsp.errors import ConfigError
+from code2lora_lsp.neural.atomic_file import write_text
+from code2lora_lsp.neural.lora import LoraAdapter
+from code2lora_lsp.neural.peft_format import load_peft
+from code2lora_lsp.repopeftbench import build
+from code2lora_lsp.repopeftbench.arguments import BUILD_OPTIONS
+from code2lora_lsp.repopeftbench.arms.arm import Arm, Target
+from code2lora_lsp.repopeftbench.arms.registry import ArmOptions, Arms
+from code2lora_lsp.repopeftbench.demand import LEAST_GAIN_NATS
+from code2lora_lsp.repopeftbench.environment import describe, read_environment, write_environment
+from code2lora_lsp.repopeftbench.figures import all_figures
+from code2lora_lsp.repopeftbench.item_folder import read_items, read_manifest, read_targets
+from code2lora_lsp.repopeftbench.metrics import choose_code_bleu
+from code2lora_lsp.repopeftbench.own_versus_other import Adapters
+from code2lora_lsp.repopeftbench.plots import draw_all
+from code2lora_lsp.repopeftbench.report import ORACLE, WRONG, Report, as_markdown, demand_table
+from code2lora_lsp.repopeftbench.results import (
+    adapter_folder,
+    read_all_answers,
+    read_not_run,
+    state_name,
+)
+from code2lora_lsp.repopeftbench.runner import Asked, Plan, Shard, chosen_items, run, this_shard
+from code2lora_lsp.repopeftbench.scored import BACKBONE, score_all
+from code2lora_lsp.repopeftbench.scoring import Scorer
+from code2lora_lsp.runtime.model_loading import load_model
+from code2lora_lsp.runtime.models import backbone_fingerprint, backbone_folder
+
+SHARED = "shared-lora"
+"""Has one adapter for every repository: own and other are the same by construction."""
+
+
+def run_bench(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Run one command; the exit code."""
+    commands = {"build": _build, "demand": _demand, "run": _run, "report": _report}
+    return commands[arguments.bench](arguments, settings)
+
+
+def _build(arguments: argparse.Namespace, settings: Settings) -> int:
+    given = [*arguments.clones, "--output", arguments.output, "--frequency", arguments.frequency]
+    given += ["--model", backbone_folder(settings), *(["--final"] if arguments.final else [])]
+    for name, *_ in BUILD_OPTIONS:
+        value = getattr(arguments, name[2:].replace("-", "_"))
+        given += [] if value is None else [name, value]
+    build.main([str(argument) for argument in given])
+    return 0
+
+
+def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+    names = None if arguments.arms is None else arguments.arms.split(",")
+    return 1 if _answer(arguments, settings, this_shard(), names) else 0
+
+
+def _demand(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Backbone, oracle and wrong snippet; 1 when the oracle gains too little in some suite."""
+    vars(arguments).update(
+        crossed="", crossed_items=0, corpus=None, encoder=None, checkpoint=None,
+        static_checkpoint=None,
+    )  # fmt: skip
+    _answer(arguments, settings, this_shard(), [BACKBONE, ORACLE, WRONG])
+    report = _read_report(arguments)
+    print(demand_table(report) or "no demand: the oracle or the backbone answered nothing")
+    gains = report.of("differences", arm=ORACLE, against=BACKBONE, metric="asked_nats")
+    return 0 if gains and all(-f.value >= LEAST_GAIN_NATS for f in gains) else 1
+
+
+def _answer(
+    arguments: argparse.Namespace, settings: Settings, shard: Shard, names: Sequence[str] | None
+) -> bool:
+    """Answer what is missing; whether something could not run."""
+    folder = _run_folder(arguments)
+    asked = _asked(arguments)
+    model_folder = backbone_folder(settings)
+    model = load_model(model_folder, settings.model, lambda *_: None)
+    fingerprint = backbone_fingerprint(model_folder)
+    options = ArmOptions(
+        scorer=Scorer(model), model_folder=model_folder, work_folder=folder / "work",
+        targets=_one_per_repository(asked), corpus=arguments.corpus,
+        checkpoint=arguments.checkpoint, static_checkpoint=arguments.static_checkpoint,
+        encoder_folder=arguments.encoder, settings=settings.model,
+    )  # fmt: skip
+    arms = _arms(Arms(options), names)
+    if shard.index == 0:
+        facts = describe(model.name, fingerprint, str(model.backbone.device))
+        write_environment(folder, facts)
+    crossed = _crossed(arguments.crossed, arms)
+    plan = Plan(folder, asked, arms, fingerprint, crossed, arguments.crossed_items)
+    not_run = run(plan, shard)
+    for arm in not_run:
+        where = f" on {', '.join(arm.notes)}" if arm.notes else ""
+        print(f"not run: {arm.arm}{where}: {arm.reason}", file=sys.stderr)
+    return bool(not_run)
+
+
+def _arms(known: Arms, names: Sequence[str] | None) -> list[Arm]:
+    try:
+        return [known.arm(name) for name in (known.names if names is None else names)]
+    except ValueError as error:
+        raise ConfigError(f"--arms: {error}") from error
+
+
+def _crossed(given: str | None, arms: Sequence[Arm]) -> frozenset[str]:
+    """Arms asked for by name, or all that make an adapter per repository."""
+    if given is None:
+        making = {arm.name for arm in arms if hasattr(arm, "adapter") and "/" not in arm.name}
+        return frozenset(making - {SHARED})
+    names = frozenset(name for name in given.split(",") if name)
+    unknown = names - {arm.name for arm in arms}
+    if unknown:
+        raise ConfigError(f"--crossed: {', '.join(sorted(unknown))} not among the arms that run")
+    return names
+
+
+def _asked(arguments: argparse.Namespace) -> list[Asked]:
+    """The known states and their items, less what the options leave out."""
+    items = {item.item_id: item for item in read_items(arguments.items)}
+    states = read_targets(arguments.items, arguments.clones)
+    tasks = {state.task for state in states}
+    wanted = tasks if arguments.tasks is None else set(arguments.tasks.split(","))
+    if not wanted <= tasks:
+        raise ConfigError(
+            f"--tasks {','.join(sorted(wanted - tasks))}: these items have {', '.join(tasks)}"
+        )
+    asked = [
+        Asked(state.task, state.target, [items[item_id] for item_id in state.item_ids])
+        for state in states
+        if state.task in wanted
+    ]
+    most = arguments.most_items
+    if most is None:
+        return asked
+    return [Asked(a.task, a.target, chosen_items(a.items, most)) for a in asked]
+
+
+def _one_per_repository(asked: Sequence[Asked]) -> list[Target]:
+    """The newest known state of each; means and other repositories' snippets are made of them."""
+    return list({one.target.repository: one.target for one in asked}.values())
+
+
+def _run_folder(arguments: argparse.Namespace) -> Path:
+    folder: Path = arguments.run_folder or arguments.items / "run"
+    return folder
+
+
+def _report(arguments: argparse.Namespace, settings: Settings) -> int:
+    del settings  # a report is of what was answered, whatever is set now
+    folder = _run_folder(arguments)
+    report = _read_report(arguments)
+    plots = draw_all(report.figures, folder)
+    lines = "".join(json.dumps(figure.to_json()) + "\n" for figure in report.figures)
+    write_text(folder / "results.jsonl", lines)
+    write_text(folder / "report.md", as_markdown(report, plots))
+    print(f"{folder / 'report.md'}: {len(report.figures)} numbers, {len(plots)} pictures")
+    return 0
+
+
+def _read_report(arguments: argparse.Namespace) -> Report:
+    folder = _run_folder(arguments)
+    sets = read_all_answers(folder)
+    if not sets:
+        raise ConfigError(f"{folder} holds no answers yet; make some with `bench run`")
+    items = {item.item_id: item for item in read_items(arguments.items)}
+    code_bleu = choose_code_bleu()
+    scored = score_all(sets, items, code_bleu)
+    figures = all_figures(scored, _adapters(arguments.items, folder, scored.own))
+    return Report(figures, read_not_run(folder), code_bleu.name, read_environment(folder))
+
+
+def _adapters(items: Path, folder: Path, arms: Iterable[str]) -> Adapters:
+    """The adapter of each repository's newest state, per arm and task. Reads no clone."""
+    found: dict[tuple[str, str], dict[str, LoraAdapter]] = {}
+    for one in read_manifest(items)["repositories"]:
+        for row, arm in itertools.product(one["targets"], arms):
+            state = state_name(one["repository"], row["task"], row["known_commit_id"])
+            place = adapter_folder(folder, arm, state)
+            if place.is_dir():
+                found.setdefault((arm, row["task"]), {})[one["repository"]] = load_peft(place)
+    return found
