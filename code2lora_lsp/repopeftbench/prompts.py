@@ -9,6 +9,10 @@ laid out as Qwen2.5-Coder's repository-level rows are (and the embedded model's,
 ``training.packing``); else as commented text at the head of the prefix:
 
     <|repo_name|>owner/name\n (<|file_sep|>path\n text)+ <|file_sep|>path\n <|fim_prefix|> …
+
+As in serving, the prefix is healed: what is typed of its last word is left out, and the answer
+has to begin with it (``text.healing``). Without healing, prefix and target are encoded as they
+stand, which is the published form.
 """
 
 from collections.abc import Sequence
@@ -17,6 +21,7 @@ from dataclasses import dataclass
 from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.runtime.model_loading import LoadedModel
 from code2lora_lsp.text.fim import MOST_CHARS_PER_TOKEN, N_MARKERS
+from code2lora_lsp.text.healing import Healer
 from code2lora_lsp.training.fim_examples import head_within
 
 MAX_NEW_TOKENS = 64
@@ -28,6 +33,18 @@ CONTEXT_SHARE = 0.5
 """Most of a prompt that may be context; the item's own text has the rest."""
 
 SUFFIX_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is read before an answer.
+
+    Attributes:
+        typed: text taken back from the end of the prefix; whatever is written begins with it.
+    """
+
+    token_ids: tuple[int, ...]
+    typed: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +72,9 @@ def is_infilling(item: Item) -> bool:
 class PromptMaker:
     """Builds prompts for one model. No state: the same item has the same prompt in every run."""
 
-    def __init__(self, model: LoadedModel, prompt_tokens: int | None = None) -> None:
+    def __init__(
+        self, model: LoadedModel, prompt_tokens: int | None = None, *, heals: bool = True
+    ) -> None:
         """``prompt_tokens`` is the whole prompt, markers and context included.
 
         Raises:
@@ -71,6 +90,7 @@ class PromptMaker:
         self._tokenizer = model.tokenizer
         self._order = model.order
         self._fim = model.tokenizer.fim_tokens()
+        self._healer = Healer(model.tokenizer) if heals else None
 
     @property
     def context_tokens(self) -> int:
@@ -84,7 +104,7 @@ class PromptMaker:
         *,
         prefix: str | None = None,
         budget_tokens: int | None = None,
-    ) -> tuple[int, ...]:
+    ) -> Prompt:
         """Prompt of an item.
 
         Args:
@@ -102,20 +122,22 @@ class PromptMaker:
                 self._tokenizer.encode, item.suffix, min(SUFFIX_TOKENS, budget // 4)
             )
         room = budget - len(context) - len(suffix) - N_MARKERS
-        shown = self._prefix(item, prefix, room)
-        fim = self._fim
-        if not is_infilling(item):
-            return (fim.end_of_text, *context, *shown)
-        if self._order == "spm":
-            return (*context, fim.prefix, fim.suffix, *suffix, fim.middle, *shown)
-        return (*context, fim.prefix, *shown, fim.suffix, *suffix, fim.middle)
-
-    def _prefix(self, item: Item, prefix: str | None, room: int) -> list[int]:
+        kept, typed = self._split(item.prefix if prefix is None else prefix)
         limit = item.strata.get("prefix", "")
         if prefix is None and limit.isdigit():
             room = min(room, int(limit))
-        text = item.prefix if prefix is None else prefix
-        return self._tokenizer.encode(text[-room * MOST_CHARS_PER_TOKEN :])[-room:]
+        shown = self._tokenizer.encode(kept[-room * MOST_CHARS_PER_TOKEN :])[-room:]
+        fim = self._fim
+        if not is_infilling(item):
+            return Prompt((fim.end_of_text, *context, *shown), typed)
+        if self._order == "spm":
+            ids = (*context, fim.prefix, fim.suffix, *suffix, fim.middle, *shown)
+        else:
+            ids = (*context, fim.prefix, *shown, fim.suffix, *suffix, fim.middle)
+        return Prompt(ids, typed)
+
+    def _split(self, prefix: str) -> tuple[str, str]:
+        return (prefix, "") if self._healer is None else self._healer.split(prefix)
 
     def _context(self, item: Item, snippets: Sequence[Snippet], budget: int) -> list[int]:
         if not snippets:

@@ -13,15 +13,19 @@ from code2lora_lsp.neural.sampling import GreedySampler
 from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.repopeftbench.arms.arm import Answer
 from code2lora_lsp.repopeftbench.items import Item
-from code2lora_lsp.repopeftbench.prompts import MAX_NEW_TOKENS, PromptMaker
+from code2lora_lsp.repopeftbench.prompts import MAX_NEW_TOKENS, Prompt, PromptMaker
 from code2lora_lsp.runtime.model_loading import LoadedModel
 from code2lora_lsp.text.fim import stop_ids
+from code2lora_lsp.text.healing import LONGEST_TYPED_CHARS, Healer
 from code2lora_lsp.text.tokenizer import Tokenizer
 
 LONGEST_TARGET_TOKENS = 512
 
 Mix = Callable[[Tensor, str], Tensor]
-"""(log p of the next token [V], target text so far) → other log p [V], normalised too."""
+"""(log p of the next token [V], what is written so far) → other log p [V], normalised too.
+
+What is written begins with what is typed; see ``Prompt``.
+"""
 
 
 class Scorer:
@@ -32,12 +36,21 @@ class Scorer:
     """
 
     def __init__(
-        self, model: LoadedModel, prompt_tokens: int | None = None, *, scores_end: bool = False
+        self,
+        model: LoadedModel,
+        prompt_tokens: int | None = None,
+        *,
+        heals: bool = True,
+        scores_end: bool = False,
     ) -> None:
-        """``scores_end`` counts end-of-text as one more target token."""
+        """``scores_end`` counts end-of-text as one more target token.
+
+        ``heals``: as serving completes; without, as the paper scores (see ``prompts``).
+        """
         self.model = model
-        self.prompts = PromptMaker(model, prompt_tokens)
-        self._scores_end = scores_end
+        self.prompts = PromptMaker(model, prompt_tokens, heals=heals)
+        self._healer = Healer(model.tokenizer)
+        self._heals, self._scores_end = heals, scores_end
         self._end_of_text = model.tokenizer.fim_tokens().end_of_text
         self._stops = stop_ids(model.tokenizer.fim_tokens())
         self._sampler = _sampler(model, self._stops)
@@ -48,12 +61,13 @@ class Scorer:
     def recipe_key(self) -> str:
         """Changes with the numbers that decide what is read; the weights are named elsewhere."""
         end = "+end" if self._scores_end else ""
-        return f"prompt={self.prompts.prompt_tokens}{end}"
+        heals = "+healed" if self._heals else ""
+        return f"prompt={self.prompts.prompt_tokens}{heals}{end}"
 
     def widest(self) -> "Scorer":
         """The same model with the whole window for its prompts."""
         most = self.model.backbone.max_positions - MAX_NEW_TOKENS
-        return Scorer(self.model, most, scores_end=self._scores_end)
+        return Scorer(self.model, most, heals=self._heals, scores_end=self._scores_end)
 
     def bind(self, adapter: LoraAdapter | None) -> None:
         """Score with ``adapter`` merged from here on; a no-op for the one already bound.
@@ -70,7 +84,8 @@ class Scorer:
             ValueError: the target is blank to the tokenizer, or fills half the window.
         """
         n_target = len(self.model.tokenizer.encode(target))
-        room = self._session.capacity_tokens - max(MAX_NEW_TOKENS, n_target + 1)
+        n_written = n_target + LONGEST_TYPED_CHARS + 1
+        room = self._session.capacity_tokens - max(MAX_NEW_TOKENS, n_written)
         if n_target == 0 or room < self._session.capacity_tokens // 2:
             raise ValueError(
                 f"a target of {n_target} tokens, want 1 to {self._session.capacity_tokens // 2 - 1}"
@@ -78,12 +93,12 @@ class Scorer:
             )
         return min(room, self.prompts.prompt_tokens)
 
-    def answer(self, item: Item, prompt: Sequence[int], mix: Mix | None = None) -> Answer:
+    def answer(self, item: Item, prompt: Prompt, mix: Mix | None = None) -> Answer:
         """Read, decode and score one item with the bound adapter.
 
         Args:
             item: only its target and identifier are read here.
-            prompt: at most ``prompt_budget(item.target)`` ids.
+            prompt: of at most ``prompt_budget(item.target)`` tokens.
             mix: changes the probabilities the target is scored with, not the decoding.
         """
         started_s = time.perf_counter()
@@ -92,14 +107,14 @@ class Scorer:
         return self.scored(item, prompt, text, seconds, mix)
 
     def scored(
-        self, item: Item, prompt: Sequence[int], text: str, seconds: float, mix: Mix | None = None
+        self, item: Item, prompt: Prompt, text: str, seconds: float, mix: Mix | None = None
     ) -> Answer:
         """The answer ``text``, with the target's nats after ``prompt``."""
-        target_ids = self.model.tokenizer.encode(item.target)
-        token_nats = self.target_nats(prompt, target_ids, mix)
+        written = self.model.tokenizer.encode(prompt.typed + item.target)
+        token_nats = self.target_nats(prompt, written, mix)
         identifier_nats = None
         if item.identifier:
-            touched = identifier_tokens(self.model.tokenizer, target_ids, item)
+            touched = identifier_tokens(self.model.tokenizer, written, item, len(prompt.typed))
             identifier_nats = math.fsum(token_nats[index] for index in touched)
         return Answer(
             text=text,
@@ -107,43 +122,63 @@ class Scorer:
             n_target_tokens=len(token_nats),
             identifier_nats=identifier_nats,
             token_nats=token_nats,
-            prompt_tokens=len(prompt),
+            prompt_tokens=len(prompt.token_ids),
             seconds=seconds,
         )
 
-    def decode(self, prompt: Sequence[int], *, stops_at_line: bool = True) -> str:
+    def decode(self, prompt: Prompt, *, stops_at_line: bool = True) -> str:
         """Greedy completion of up to 64 tokens; special tokens end it and are never part of it.
 
         With ``stops_at_line``, it ends before the first line break that follows any text.
         """
         self._session.reset()
-        logits = self._session.feed(prompt, _go_on).logits
+        logits = self._session.feed(prompt.token_ids, _go_on).logits
+        begun = self._healer.begin(prompt.typed)
         ids: list[int] = []
-        while (token := self._sampler.pick(logits).token_id) not in self._stops:
+        text = ""
+        while len(ids) < MAX_NEW_TOKENS:
+            token = self._sampler.pick(logits, begun.allowed()).token_id
+            if token in self._stops:
+                break
+            begun.accept(token)
             ids.append(token)
-            text = self.model.tokenizer.decode(ids)
+            text = self.model.tokenizer.decode(ids)[len(prompt.typed) :]
             if stops_at_line and "\n" in text.lstrip():
                 return _first_line(text)
-            if len(ids) == MAX_NEW_TOKENS:
-                break
-            logits = self._session.advance(token)
-        return self.model.tokenizer.decode(ids)
+            if len(ids) < MAX_NEW_TOKENS:
+                logits = self._session.advance(token)
+        return text
 
     def target_nats(
-        self, prompt: Sequence[int], target_ids: Sequence[int], mix: Mix | None = None
+        self, prompt: Prompt, written: Sequence[int], mix: Mix | None = None
     ) -> tuple[float, ...]:
-        """-log p of each target token, teacher-forced, over the model's whole vocabulary."""
-        wanted = [*target_ids, *([self._end_of_text] if self._scores_end else [])]
-        logits = self._session.feed(prompt, _go_on).logits
+        """-log p of each token of what is typed and the target, teacher-forced.
+
+        While something typed is left to write, p is over the tokens that agree with it; then over
+        the whole vocabulary. What is typed thus costs nothing, only what was open to choice.
+        """
+        wanted = [*written, *([self._end_of_text] if self._scores_end else [])]
+        logits = self._session.feed(prompt.token_ids, _go_on).logits
+        begun = self._healer.begin(prompt.typed)
         nats: list[float] = []
         for index, token in enumerate(wanted):
-            log_p = torch.log_softmax(logits.double(), dim=0)  # [V]
+            log_p = _log_p(logits, begun.allowed())
             if mix is not None:
                 log_p = mix(log_p, self.model.tokenizer.decode(list(wanted[:index])))
             nats.append(-float(log_p[token]))
+            begun.accept(token)
             if index + 1 < len(wanted):
                 logits = self._session.advance(token)
         return tuple(nats)
+
+
+def _log_p(logits: Tensor, among: Sequence[int] | None) -> Tensor:
+    """Log p of the next token, [V] float64, normalised over ``among`` where it is given."""
+    wide = logits.double()
+    if among is not None:
+        ids = torch.tensor(among, device=logits.device)
+        wide = torch.full_like(wide, -math.inf).index_copy(0, ids, wide[ids])
+    return torch.log_softmax(wide, dim=0)
 
 
 def _sampler(model: LoadedModel, stops: frozenset[int]) -> GreedySampler:
@@ -163,23 +198,31 @@ def _go_on() -> None:
     """Nothing cancels an offline run."""
 
 
-def identifier_tokens(tokenizer: Tokenizer, target_ids: Sequence[int], item: Item) -> list[int]:
-    """Indices of the target's tokens that write a character of the item's identifier.
+def identifier_tokens(
+    tokenizer: Tokenizer, written: Sequence[int], item: Item, n_typed: int = 0
+) -> list[int]:
+    """Indices of the tokens that write a character of the item's identifier.
 
     Both are compared as decoded, for some tokenizers normalise what they encode.
+
+    Args:
+        tokenizer: of the model.
+        written: what is typed, and the target.
+        item: its identifier is in its target.
+        n_typed: characters before the target.
 
     Raises:
         ValueError: the target does not hold the identifier.
     """
-    text = tokenizer.decode(list(target_ids))
+    text = tokenizer.decode(list(written))
     name = tokenizer.decode(tokenizer.encode(item.identifier))
-    whole = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)
-    first = whole.start() if whole else text.find(name)
+    whole = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)").search(text, n_typed)
+    first = whole.start() if whole else text.find(name, n_typed)
     if first < 0:
         raise ValueError(
             f"item {item.item_id}: identifier {item.identifier!r} is not in {item.target!r}"
         )
-    ends = [_n_whole_chars(tokenizer, target_ids[: n + 1]) for n in range(len(target_ids))]
+    ends = [_n_whole_chars(tokenizer, written[: n + 1]) for n in range(len(written))]
     return [
         index
         for index, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True))

@@ -14,6 +14,12 @@ def scorer(model_folder):
 
 
 @pytest.fixture(scope="session")
+def published(model_folder):
+    """Prefix and target encoded as they stand."""
+    return make_scorer(model_folder, heals=False)
+
+
+@pytest.fixture(scope="session")
 def garage(tmp_path_factory):
     return make_garage(tmp_path_factory.mktemp("garage"))
 

@@ -72,7 +72,8 @@ def test_text_before_a_cut_is_the_whole_file_above_it_and_nothing_below(garage):
     assert text_before(replace(item, path="gone.py", prefix="own"), garage) == "own"
 
 
-def test_a_longer_prompt_shows_what_the_item_s_budget_hides(scorer, garage):
+def test_a_longer_prompt_shows_what_the_item_s_budget_hides(published, garage):
+    scorer = published
     item = garage_item(garage, strata={"prefix": "32"}, suffix="")
     short = BackboneArm(scorer).prepare(garage).answer([item])[0]
     long = LongerPromptArm(scorer).prepare(garage).answer([item])[0]
@@ -110,7 +111,7 @@ def test_bm25_puts_the_best_snippet_next_to_the_prompt(scorer, garage):
     assert 1 < len(found) <= 3
     assert "garage/car.py" not in {path for path, _ in found}
     prompt = scorer.prompts.make(item, bm25_arm(scorer, 3).prepare(garage).snippets(item))
-    text = scorer.model.tokenizer.decode(list(prompt))
+    text = scorer.model.tokenizer.decode(list(prompt.token_ids))
     assert text.index(found[0][1][:20]) < text.index(found[-1][1][:20])
 
 

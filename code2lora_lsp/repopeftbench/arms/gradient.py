@@ -20,6 +20,7 @@ from code2lora_lsp.neural.lora import PROJECTION_NAMES, LoraAdapter
 from code2lora_lsp.neural.peft_format import load_peft
 from code2lora_lsp.neural.weights import load_backbone_weights
 from code2lora_lsp.text.tokenizer import Tokenizer
+from code2lora_lsp.training.fim_examples import Coder
 from code2lora_lsp.training.packing import IGNORED_TARGET, RowStream, SourceFile
 
 LARGEST_GRADIENT_NORM = 1.0
@@ -166,7 +167,7 @@ def split_by_repository(
 
 
 def _stream(files: Sequence[SourceFile], tokenizer: Tokenizer, seed: int) -> RowStream:
-    return RowStream(files, tokenizer.encode, tokenizer.fim_tokens(), seed=seed)
+    return RowStream(files, Coder.of(tokenizer), seed=seed)
 
 
 def _count_tokens(files: Sequence[SourceFile], tokenizer: Tokenizer, plan: TrainingPlan) -> int:

@@ -3,9 +3,10 @@
     p(token) = (1 - g') p_backbone(token) + g' p_cache(token)
 
 p_cache continues the identifier typed so far: among the tree's identifiers that begin with it,
-each weighs as often as it occurs, and votes for the first token of what is left of it. Those that
-are complete have nothing left; their share is the backbone's, so g' = g × (share that goes on).
-Both parts are distributions over the whole vocabulary, hence so is the mixture.
+each weighs as often as it occurs, and votes for the first token of what is left of it (with healing
+that token begins with the typed text that was taken back). Those that are complete have nothing
+left; their share is the backbone's, so g' = g × (share that goes on). Both parts are distributions
+over the same tokens, hence so is the mixture.
 """
 
 import bisect
@@ -38,7 +39,7 @@ class UnigramCache:
         self.counts = Counter(name for file in tree.files for name in names_of(file.text))
         self._names = sorted(self.counts)
         self._tokenizer = tokenizer
-        self._known: dict[str, tuple[float, Mapping[int, float]]] = {}
+        self._known: dict[tuple[str, str], tuple[float, Mapping[int, float]]] = {}
 
     @property
     def size_bytes(self) -> int:
@@ -52,19 +53,20 @@ class UnigramCache:
         best = max(longer, key=lambda name: (self.counts[name], name), default=typed)
         return best[len(typed) :]
 
-    def next_token(self, before: str) -> tuple[float, Mapping[int, float]]:
+    def next_token(self, before: str, pending: str = "") -> tuple[float, Mapping[int, float]]:
         """Share of identifiers that go on from ``before``, and p of their next token (sums to 1).
 
-        ``(0.0, {})`` when no identifier of the tree begins with what is typed.
+        ``pending`` is the end of ``before`` that the token has to write first. ``(0.0, {})`` when
+        no identifier of the tree begins with what is typed.
         """
-        typed = typed_part(before)
-        if typed not in self._known:
-            self._known[typed] = self._votes(typed)
-        return self._known[typed]
+        key = (typed_part(before), pending)
+        if key not in self._known:
+            self._known[key] = self._votes(*key)
+        return self._known[key]
 
-    def mixed(self, log_p: Tensor, before: str, weight: float) -> Tensor:
+    def mixed(self, log_p: Tensor, before: str, weight: float, pending: str = "") -> Tensor:
         """Log of the mixture, [V], from the backbone's log p [V] float64; normalised too."""
-        share, votes = self.next_token(before)
+        share, votes = self.next_token(before, pending)
         weight *= share
         if weight == 0.0:
             return log_p
@@ -73,14 +75,14 @@ class UnigramCache:
         added = torch.tensor(list(votes.values()), device=log_p.device, dtype=log_p.dtype)
         return mixture.index_add(0, ids, weight * added).log()
 
-    def _votes(self, typed: str) -> tuple[float, Mapping[int, float]]:
+    def _votes(self, typed: str, pending: str) -> tuple[float, Mapping[int, float]]:
         votes: dict[int, float] = defaultdict(float)
         total = going_on = 0
         for name in self._beginning_with(typed):
             count = self.counts[name]
             total += count
             if name != typed:
-                votes[self._tokenizer.encode(name[len(typed) :])[0]] += count
+                votes[self._tokenizer.encode(pending + name[len(typed) :])[0]] += count
                 going_on += count
         if not going_on:
             return 0.0, {}
@@ -122,8 +124,9 @@ class PreparedCache:
         prompt = self._scorer.prompts.make(item, budget_tokens=budget)
         tail = item.prefix[-200:]
 
-        def mix(log_p: Tensor, so_far: str) -> Tensor:
-            return self._cache.mixed(log_p, tail + so_far, weight)
+        def mix(log_p: Tensor, written: str) -> Tensor:
+            pending, new = prompt.typed[len(written) :], written[len(prompt.typed) :]
+            return self._cache.mixed(log_p, tail + new, weight, pending)
 
         return self._scorer.scored(item, prompt, text, seconds, mix)
 
