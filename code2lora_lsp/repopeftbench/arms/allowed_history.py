@@ -73,10 +73,14 @@ def _holding_hidden_text(
 def texts_in_diff(diff_text: str) -> dict[str, str]:
     """Path → every line of its hunks, added, removed or around them."""
     texts: dict[str, list[str]] = defaultdict(list)
-    path = ""
+    path, in_hunk = "", False
     for row in diff_text.split("\n"):
-        if row.startswith(("--- a/", "+++ b/")):
+        if row.startswith("diff --git "):
+            in_hunk = False
+        elif not in_hunk and row.startswith(("--- a/", "+++ b/")):
             path = row[6:].rstrip("\t")
-        elif path and row[:1] in {"+", "-", " "}:
+        elif row.startswith("@@ "):
+            in_hunk = True
+        elif in_hunk and row[:1] in {"+", "-", " "}:
             texts[path].append(row[1:])
     return {path: "\n".join(lines) for path, lines in texts.items()}
