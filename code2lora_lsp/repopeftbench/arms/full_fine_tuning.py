@@ -5,7 +5,6 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 
 from code2lora_lsp.config import ModelSettings
@@ -86,7 +85,6 @@ class FineTunedModel:
         return self._scorer
 
     def _train(self, corpus: Path, place: Path) -> None:
-        torch.manual_seed(self.plan.seed)
         model = load_trainable(self._folder).requires_grad_(True)
         train(model, corpus_files(corpus), self._tokenizer, self.plan)
         place.mkdir(parents=True, exist_ok=True)

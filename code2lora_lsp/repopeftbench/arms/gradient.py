@@ -96,14 +96,15 @@ def train_lora(
     """
     from peft import LoraConfig, get_peft_model
 
-    torch.manual_seed(plan.seed)
     config = LoraConfig(
         r=plan.rank,
         lora_alpha=plan.alpha,
         target_modules=list(PROJECTION_NAMES),
         task_type="CAUSAL_LM",
     )
-    model = get_peft_model(load_trainable(folder), config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        model = get_peft_model(load_trainable(folder), config)
     train(model, files, tokenizer, plan)
     with tempfile.TemporaryDirectory() as place:
         model.save_pretrained(place, save_embedding_layers=False)
