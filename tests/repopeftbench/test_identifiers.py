@@ -19,7 +19,7 @@ def test_only_code_is_counted():
     text = '''x = "in_string"  # in_comment
 def name(x):
     """in_docstring name"""
-    return name(f'{in_fstring}', r"raw\\", 'it''s', x)
+    return name(f'{in_fstring}', r"raw\\d", 'it''s', x)
 '''
     assert identifier_counts(text) == {"x": 3, "name": 2}
 

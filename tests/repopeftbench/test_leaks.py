@@ -34,7 +34,7 @@ def test_other_files_and_earlier_commits_may_be_read(repo):
 
 
 def test_a_hidden_file_is_refused_whatever_its_text(repo):
-    with pytest.raises(LeakFound, match="'pkg/secret.py' holds items"):
+    with pytest.raises(LeakFound, match=r"'pkg/secret\.py' holds items"):
         check_no_leak(target(repo), texts=[("pkg/secret.py", "x = 1\n")])
 
 
@@ -49,7 +49,7 @@ def test_a_hidden_file_is_refused_whatever_its_text(repo):
     ids=["whole", "reformatted", "inside a longer file", "a part"],
 )
 def test_a_near_duplicate_of_a_hidden_file_is_refused(repo, copy):
-    with pytest.raises(LeakFound, match="'build/copy.py' is a near duplicate of 'pkg/secret.py'"):
+    with pytest.raises(LeakFound, match=r"'build/copy\.py' is a near duplicate of 'pkg/secret"):
         check_no_leak(target(repo), texts=[("build/copy.py", copy)])
 
 
@@ -85,12 +85,12 @@ def test_the_version_that_is_asked_about_is_compared_too(repo):
     )
     text = SECRET.replace("secret", "fresh")
     check_no_leak(known, texts=[("x.py", text)])
-    with pytest.raises(LeakFound, match="near duplicate of 'pkg/new.py'"):
+    with pytest.raises(LeakFound, match=r"near duplicate of 'pkg/new\.py'"):
         check_no_leak(known, texts=[("x.py", text)], items=[item])
 
 
 def test_items_of_another_commit_are_noticed(repo):
-    with pytest.raises(LeakFound, match="no source file 'pkg/absent.py'"):
+    with pytest.raises(LeakFound, match=r"no source file 'pkg/absent\.py'"):
         LeakCheck.of(target(repo, hidden=("pkg/absent.py",)))
 
 
