@@ -1,12 +1,13 @@
 """Every number of a report; tables and plots only show them."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from code2lora_lsp.repopeftbench.figure import Figure, mean_of, paired
 from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.repopeftbench.own_versus_other import Adapters, geometry, own_versus_other
+from code2lora_lsp.repopeftbench.results import Origin
 from code2lora_lsp.repopeftbench.scored import (
     BACKBONE,
     UNFILTERED,
@@ -120,24 +121,32 @@ def _query_costs(scored: Scored) -> Iterator[Figure]:
 
 
 def _preparation_costs(scored: Scored) -> Iterator[Figure]:
+    """Mean per known state; per commit and by history for arms that follow one.
+
+    What another state or arm stepped through before is not stepped again, so of each repository
+    the dearest state counts per commit, and derived arms (X/mean, X/stale:k) do not count at all.
+    """
     for arm in scored.own:
         origins = [o for o in scored.origins if o.arm == arm and o.is_own]
-        n = len(origins)
-        n_repositories = len({o.repository for o in origins})
-        seconds = sum(o.cost.seconds for o in origins)
-        commits = sum(o.cost.n_commits for o in origins)
-        stored = sum(o.cost.stored_bytes for o in origins)
-        yield Figure("cost", arm, "prepare_seconds", seconds / n, n_repositories=n_repositories)
-        yield Figure("cost", arm, "stored_bytes", stored / n, n_repositories=n_repositories)
-        if commits:
-            yield Figure(
-                "cost", arm, "seconds_per_commit", seconds / commits, n_repositories=n_repositories
-            )
-        for origin in origins:
-            state = f"{origin.task}@{origin.known_commit_id[:12]}"
-            place = Figure("history", arm, repository=origin.repository, stratum=state)
-            yield replace(place, metric="prepare_seconds", value=origin.cost.seconds)
-            yield replace(place, metric="n_commits", value=float(origin.cost.n_commits))
+        dearest = {o.repository: o for o in sorted(origins, key=lambda o: o.cost.seconds)}
+        place = Figure("cost", arm, n_repositories=len(dearest))
+        for metric, values in (
+            ("prepare_seconds", [o.cost.seconds for o in origins]),
+            ("stored_bytes", [o.cost.stored_bytes for o in origins]),
+        ):
+            yield replace(place, metric=metric, value=sum(values) / len(values))
+        n_commits = sum(o.cost.n_commits for o in dearest.values())
+        if n_commits and "/" not in arm:
+            seconds = sum(o.cost.seconds for o in dearest.values())
+            yield replace(place, metric="seconds_per_commit", value=seconds / n_commits)
+            yield from _history(arm, dearest.values())
+
+
+def _history(arm: str, origins: Iterable[Origin]) -> Iterator[Figure]:
+    for origin in origins:
+        place = Figure("history", arm, repository=origin.repository)
+        yield replace(place, metric="prepare_seconds", value=origin.cost.seconds)
+        yield replace(place, metric="n_commits", value=float(origin.cost.n_commits))
 
 
 def _means(

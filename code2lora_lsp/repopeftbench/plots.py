@@ -70,7 +70,7 @@ def _matrices(figures: Sequence[Figure], folder: Path) -> list[tuple[str, str]]:
         excess = [[nats[row, donor] - nats[row, row] for donor in names] for row in names]
         most = max(0.01, *(abs(value) for line in excess for value in line))
         side = 1.9 + 0.42 * len(names)
-        picture, axes = _axes(side + 1.4, side)
+        picture, axes = _axes(max(5.2, side + 1.4), max(3.2, side))
         image = axes.imshow(excess, cmap="RdBu_r", vmin=-most, vmax=most)
         if len(names) <= MOST_CELLS_WITH_NUMBERS:
             _write_numbers(axes, excess, most)
@@ -79,7 +79,7 @@ def _matrices(figures: Sequence[Figure], folder: Path) -> list[tuple[str, str]]:
         axes.spines[:].set_visible(False)
         axes.set_xlabel("prepared from")
         axes.set_ylabel("items of")
-        axes.set_title(f"{suite}, {arm}: nats per item over its own\n(red: another's is worse)")
+        axes.set_title(f"{suite}, {arm}\nnats per item over its own (red: another's is worse)")
         picture.colorbar(image, ax=axes, shrink=0.8)
         title = f"Own versus other, {suite}, {arm}"
         name = f"own-versus-other-{_name(suite)}-{_name(arm)}.png"
@@ -130,11 +130,10 @@ def _behind(figure: Figure) -> int:
 
 def _cost_by_history(figures: Sequence[Figure], folder: Path) -> list[tuple[str, str]]:
     """Seconds per commit against the length of history; a flat line is a constant cost."""
-    history: dict[str, dict[tuple[str, str], dict[str, float]]] = {}
+    history: dict[str, dict[str, dict[str, float]]] = {}
     for f in figures:
         if f.table == "history":
-            where = (f.repository, f.stratum)
-            history.setdefault(f.arm, {}).setdefault(where, {})[f.metric] = f.value
+            history.setdefault(f.arm, {}).setdefault(f.repository, {})[f.metric] = f.value
     arms = {
         arm: sorted((c["n_commits"], c["prepare_seconds"]) for c in by.values() if c["n_commits"])
         for arm, by in history.items()
@@ -145,14 +144,17 @@ def _cost_by_history(figures: Sequence[Figure], folder: Path) -> list[tuple[str,
     picture, axes = _axes(6.4, 3.6)
     for place, (arm, points) in enumerate(arms.items()):
         axes.plot(
-            [n for n, _ in points], [seconds / n for n, seconds in points], label=arm, lw=1,
+            [n for n, _ in points], [seconds / n for n, seconds in points], label=arm, ls="",
             color=COLOURS[place % len(COLOURS)], marker=MARKERS[place % len(MARKERS)],
         )  # fmt: skip
-    axes.set_xscale("log")
+    lengths = [n for points in arms.values() for n, _ in points]
+    if max(lengths) > 10 * min(lengths):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("commits followed")
     axes.set_ylabel("seconds per commit")
-    axes.set_title("Cost against length of history, one point per known state")
+    axes.set_title("Cost against length of history, one point per repository")
     axes.legend(frameon=False)
     return [_save(picture, folder, "Cost against history length", "cost-by-history.png")]
 

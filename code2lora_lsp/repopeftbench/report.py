@@ -14,6 +14,11 @@ from code2lora_lsp.repopeftbench.scored import BACKBONE
 
 ABSENT = "-"
 ORACLE, WRONG = "nearest-snippet", "wrong-repository-snippet"
+ARM_ORDER = (
+    BACKBONE, "longer-prompt", "bm25-3", "bm25-8", "dense-3", "dense-8", "dependencies",
+    "full-fine-tuning", "full-fine-tuning+bm25-3", "shared-lora", "per-repository-lora",
+    "code2lora-static", "code2lora-evo", "unigram-cache", WRONG, ORACLE,
+)  # fmt: skip
 PUBLISHED = (("exact_match", "EM %"), ("edit_similarity", "EditSim"), ("code_bleu", "CodeBLEU"))
 
 
@@ -233,8 +238,8 @@ def _harm(report: Report) -> str:
         for arm in _arms(report.of("harm", suite=suite)):
             nats = report.one("harm", suite=suite, arm=arm, metric="nats_per_token")
             match = report.one("harm", suite=suite, arm=arm, metric="exact_match")
-            n_items = str(match.n_items) if match else ABSENT
-            rows.append([suite, arm, _cell(nats, 1, 3), _cell(match, 100, 1), n_items])
+            n_items = max(f.n_items for f in (nats, match) if f)
+            rows.append([suite, arm, _cell(nats, 1, 3), _cell(match, 100, 1), str(n_items)])
     if not rows:
         return ""
     return f"""## Harm on unfiltered items
@@ -284,7 +289,8 @@ def _costs(report: Report) -> str:
         ])  # fmt: skip
     return f"""## Cost
 
-Preparing and storing: mean per known state; per commit only where an arm follows history.
+Preparing and storing: mean per known state. What was stepped through or trained before, for
+another state or arm, is not done again; per commit counts the dearest state of each repository.
 
 {_table(header, rows)}"""
 
@@ -302,9 +308,15 @@ def _environment(report: Report) -> str:
 
 
 def _arms(figures: Iterable[Figure]) -> list[str]:
-    """In the order of first appearance, the backbone first."""
-    names = dict.fromkeys(figure.arm for figure in figures)
-    return sorted(names, key=lambda name: name != BACKBONE)
+    """As the paper lists them; then what it lacks, each arm followed by those derived of it."""
+    return sorted({figure.arm for figure in figures}, key=_place)
+
+
+def _place(arm: str) -> tuple[int, str, int, str]:
+    source, _, derived = arm.partition("/")
+    kind, _, detail = derived.partition(":")
+    known = ARM_ORDER.index(source) if source in ARM_ORDER else len(ARM_ORDER)
+    return (known, f"{source}/{kind}", int(detail) if detail.isdigit() else 0, detail)
 
 
 def _cell(figure: Figure | None, factor: float, digits: int) -> str:
