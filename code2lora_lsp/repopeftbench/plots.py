@@ -79,7 +79,7 @@ def _matrices(figures: Sequence[Figure], folder: Path) -> list[tuple[str, str]]:
         axes.spines[:].set_visible(False)
         axes.set_xlabel("prepared from")
         axes.set_ylabel("items of")
-        axes.set_title(f"{suite}, {arm}\nnats per item over its own (red: another's is worse)")
+        picture.suptitle(f"{suite}, {arm}\nnats per item over its own (red: another's is worse)")
         picture.colorbar(image, ax=axes, shrink=0.8)
         title = f"Own versus other, {suite}, {arm}"
         name = f"own-versus-other-{_name(suite)}-{_name(arm)}.png"
@@ -151,7 +151,7 @@ def _cost_by_history(figures: Sequence[Figure], folder: Path) -> list[tuple[str,
     if max(lengths) > 10 * min(lengths):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:.0f}")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.15 * max(seconds / n for points in arms.values() for n, seconds in points))
     axes.set_xlabel("commits followed")
     axes.set_ylabel("seconds per commit")
     axes.set_title("Cost against length of history, one point per repository")

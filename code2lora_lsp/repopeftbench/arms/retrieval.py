@@ -1,6 +1,7 @@
 """Retrieved snippets in the prompt: BM25 over words, or an encoder over vectors."""
 
 import importlib.util
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,6 +35,8 @@ class Bm25Index:
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         import bm25s
+
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets DEBUG when imported
 
         self._chunks = chunks
         words = [words_of(f"{chunk.path}\n{chunk.text}") for chunk in chunks]
