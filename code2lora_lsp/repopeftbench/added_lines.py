@@ -123,6 +123,8 @@ class AddedLines:
         counts = self.facts.known_counts(before, target.hidden_paths)
         texts = {p: t for p, t in before.texts.items() if p not in target.hidden_paths}
         gaps = {p: self._gaps(after.texts[p], rows, counts) for p, rows in files.items()}
+        if not any(self._is_telling(gap, counts) for of_file in gaps.values() for gap in of_file):
+            return []
         asked = Asked(self.repository, after.commit_id, commit_index, after.texts)
         items, not_taken = knowledge_items(
             asked, gaps, Known(counts, texts), self.frequency, self.windows, self.plan.per_commit
@@ -144,14 +146,11 @@ class AddedLines:
         return [gap for gap in whole if gap.stop - gap.start <= LONGEST_REST_CHARS]
 
     def _most_telling(self, gaps: Sequence[Gap], counts: Counter[str]) -> Gap:
-        telling = (
-            gap
-            for gap in gaps
-            if is_askable(gap.identifier)
-            and counts[gap.identifier]
-            and self.frequency.is_rare(gap.identifier)
-        )
-        return next(telling, gaps[0])
+        return next((gap for gap in gaps if self._is_telling(gap, counts)), gaps[0])
+
+    def _is_telling(self, gap: Gap, counts: Counter[str]) -> bool:
+        name = gap.identifier
+        return is_askable(name) and counts[name] > 0 and self.frequency.is_rare(name)
 
 
 def _to_line_end(gap: Gap, text: str) -> Gap:

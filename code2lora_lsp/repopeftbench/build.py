@@ -14,12 +14,8 @@ from pathlib import Path
 from code2lora_lsp.errors import Code2LoraError, ConfigError
 from code2lora_lsp.neural.code2lora.checkpoint import file_sha256
 from code2lora_lsp.repopeftbench.added_lines import AddedLinesPlan
-from code2lora_lsp.repopeftbench.build_repository import (
-    TASKS,
-    BuildPlan,
-    Clone,
-    build_repository,
-)
+from code2lora_lsp.repopeftbench.build_plan import TASKS, BuildPlan, Clone
+from code2lora_lsp.repopeftbench.build_repository import build_repository
 from code2lora_lsp.repopeftbench.hidden_files import HiddenFilePlan
 from code2lora_lsp.repopeftbench.identifiers import IdentifierFrequency
 from code2lora_lsp.repopeftbench.item_folder import BuiltRepository, clone_git_dir, write_folder
@@ -58,6 +54,8 @@ def build_items(
             continue
         n_items = sum(len(items) for _, _, items in one.targets)
         print(f"{clone.repository}: {n_items} items in {one.seconds:.1f} s", file=sys.stderr)
+        for task, reason in one.failed_tasks.items():
+            print(f"{clone.repository}: {task} failed, {reason}", file=sys.stderr)
         built.append(one)
     if not built:
         raise ConfigError(f"none of {len(clones)} clones gave an item: {refused}")
@@ -99,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--unfiltered", type=int, default=40)
     parser.add_argument("--added-commits", type=int, default=4)
     parser.add_argument("--evolution-commits", type=int, default=4)
-    parser.add_argument("--evolution-history", type=int, default=600, help="commits; 0 is all")
+    parser.add_argument("--evolution-history", type=int, default=200, help="commits; 0 is all")
     parser.add_argument("--after", type=dt.date.fromisoformat, help="history begins later (OOD)")
     parser.add_argument("--seed", type=int, default=3407)
     parser.add_argument("--final", action="store_true", help="also open reserved repositories")

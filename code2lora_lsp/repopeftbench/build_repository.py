@@ -10,15 +10,12 @@
 Near duplicates of a hidden file are hidden with it.
 """
 
-import datetime as dt
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
-from code2lora_lsp.errors import ConfigError
+from code2lora_lsp.errors import ConfigError, GitReadFailed
 from code2lora_lsp.history.git_process import GitCommand
 from code2lora_lsp.history.kept_commits import (
     KeptCommit,
@@ -26,10 +23,11 @@ from code2lora_lsp.history.kept_commits import (
     read_kept_commits,
 )
 from code2lora_lsp.history.repository import Repository
-from code2lora_lsp.repopeftbench.added_lines import AddedLines, AddedLinesPlan
+from code2lora_lsp.repopeftbench.added_lines import AddedLines
 from code2lora_lsp.repopeftbench.arms.arm import Target
+from code2lora_lsp.repopeftbench.build_plan import TASKS, BuildPlan, Clone
 from code2lora_lsp.repopeftbench.evolution_track import EVALUATION_CAP, evaluation_items, items_of
-from code2lora_lsp.repopeftbench.hidden_files import HiddenFilePlan, choose_hidden_files
+from code2lora_lsp.repopeftbench.hidden_files import choose_hidden_files
 from code2lora_lsp.repopeftbench.identifiers import IdentifierFrequency
 from code2lora_lsp.repopeftbench.item_folder import BuiltRepository
 from code2lora_lsp.repopeftbench.items import InRepoSplit, Item
@@ -50,42 +48,7 @@ from code2lora_lsp.repopeftbench.strata import Known
 from code2lora_lsp.repopeftbench.tree_facts import TreeFacts
 from code2lora_lsp.repopeftbench.windows import Encode, Windows
 
-TASKS = ("knowledge", "added-lines", "evolution", "static")
-
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Clone:
-    """A local repository: ``owner/name`` and its git directory."""
-
-    repository: str
-    git_dir: Path
-
-
-@dataclass(frozen=True)
-class BuildPlan:
-    """What is built of each clone.
-
-    Attributes:
-        n_evolution_commits: of the test split, evenly over time.
-        evolution_history: newest first-parent commits the published stream is read from; 0 reads
-            all, as published. Splits are of the commits read.
-        after: only repositories whose history begins later (temporal OOD); None takes all.
-    """
-
-    tasks: tuple[str, ...] = TASKS
-    hidden: HiddenFilePlan = field(default_factory=HiddenFilePlan)
-    knowledge: KnowledgePlan = field(default_factory=KnowledgePlan)
-    added_lines: AddedLinesPlan = field(default_factory=AddedLinesPlan)
-    n_evolution_commits: int = 4
-    evolution_history: int = 600
-    after: dt.datetime | None = None
-    seed: int = 3407
-
-    def to_json(self) -> dict[str, object]:
-        """For the manifest."""
-        return asdict(self) | {"after": self.after and self.after.isoformat()}
 
 
 _Targets = list[tuple[str, Target, list[Item]]]
@@ -98,8 +61,9 @@ def build_repository(
     """Every task of one clone.
 
     Raises:
-        GitReadFailed, NotARepository: it cannot be read whole.
-        ConfigError: it has no commit, begins too early, or gives no item.
+        GitReadFailed, NotARepository: it cannot be read at all. A task that cannot be is named
+            in ``failed_tasks`` with the reason.
+        ConfigError: history begins too early, or no task gives an item.
     """
     started_s = time.perf_counter()
     begins = history_begins(clone.git_dir)
@@ -108,7 +72,7 @@ def build_repository(
     builder = _Builder(clone, frequency, encode, plan)
     targets = [one for task in plan.tasks for one in builder.build(task)]
     if not targets:
-        raise ConfigError(f"no task gave an item: {builder.dropped}")
+        raise ConfigError(f"no task gave an item: {builder.failed or builder.dropped}")
     return BuiltRepository(
         repository=clone.repository,
         commit_id=builder.tip,
@@ -118,6 +82,7 @@ def build_repository(
             "cross_repo_split": cross_repository_split(clone.repository),
             "history_begins": begins.isoformat(),
         },
+        failed_tasks=builder.failed,
         seconds=time.perf_counter() - started_s,
     )
 
@@ -135,21 +100,28 @@ class _Builder:
         )  # fmt: skip
         self.tip = self._repository.head().commit_id or ""
         self.dropped: dict[str, Counter[str]] = {}
+        self.failed: dict[str, str] = {}
 
     def build(self, task: str) -> _Targets:
-        """Targets with items; why others were passed over goes to ``dropped``."""
+        """Targets with items. A partial clone lacks what only some tasks read: see ``failed``."""
+        try:
+            return [(task, target, items) for target, items in self._build(task) if items]
+        except GitReadFailed as error:
+            self.failed[task] = str(error)
+            return []
+
+    def _build(self, task: str) -> list[tuple[Target, list[Item]]]:
+        """What was passed over, and why, goes to ``dropped``."""
         dropped = self.dropped[task] = Counter()
         if task == "knowledge":
-            found = self._knowledge(dropped)
-        elif task == "added-lines":
-            found = self._added_lines(dropped)
-        elif task == "evolution":
-            found = self._evolution(dropped)
-        elif task == "static":
-            found = self._static(dropped)
-        else:
-            raise ConfigError(f"task {task!r} is none of {', '.join(TASKS)}")
-        return [(task, target, items) for target, items in found if items]
+            return self._knowledge(dropped)
+        if task == "added-lines":
+            return self._added_lines(dropped)
+        if task == "evolution":
+            return self._evolution(dropped)
+        if task == "static":
+            return self._static(dropped)
+        raise ConfigError(f"task {task!r} is none of {', '.join(TASKS)}")
 
     def _knowledge(self, dropped: Counter[str]) -> list[tuple[Target, list[Item]]]:
         tree, name = self._reader.read(self.tip), self._clone.repository

@@ -8,6 +8,7 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 KINDS = ("attribute", "call", "keyword", "import", "identifier")
 LONGEST_TARGET_CHARS = 80
@@ -177,6 +178,7 @@ def _name_positions(text: str) -> frozenset[int]:
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
+@lru_cache(maxsize=4096)
 def words(text: str) -> frozenset[str]:
-    """Every word that could be a name, strings and comments included."""
+    """Every word that could be a name, strings and comments included; remembered."""
     return frozenset(_WORD.findall(text))

@@ -39,6 +39,7 @@ class BuiltRepository:
         targets: with their items.
         dropped: task -> reason -> count.
         facts: more about the clone for the manifest, such as its splits.
+        failed_tasks: task -> why it could not be built.
     """
 
     repository: str
@@ -46,6 +47,7 @@ class BuiltRepository:
     targets: Sequence[tuple[str, Target, Sequence[Item]]]
     dropped: Mapping[str, Mapping[str, int]]
     facts: Mapping[str, object]
+    failed_tasks: Mapping[str, str]
     seconds: float
 
 
@@ -172,6 +174,7 @@ def _row(one: BuiltRepository) -> dict[str, object]:
         "git_dir": str(one.targets[0][1].git_dir),
         "commit": one.commit_id,
         **one.facts,
+        "failed_tasks": dict(one.failed_tasks),
         "seconds": round(one.seconds, 2),
         "items": len(items),
         "counts": {

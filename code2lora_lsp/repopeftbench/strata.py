@@ -27,7 +27,7 @@ def with_sites(items: Sequence[Item], known: Known) -> list[Item]:
     names = {item.identifier for item in items}
     defined: set[str] = set()
     for text in known.texts.values():
-        if names & words(text):
+        if (names - defined) & words(text):
             defined |= names & defined_names(text)
     return [
         replace(item, strata={**item.strata, "site": _site(item, known.counts, defined)})

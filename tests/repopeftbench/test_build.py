@@ -11,7 +11,8 @@ from code2lora_lsp.errors import ConfigError
 from code2lora_lsp.history.kept_commits import is_python_test_file
 from code2lora_lsp.repopeftbench.added_lines import AddedLinesPlan
 from code2lora_lsp.repopeftbench.build import build_items, main, parse_clone
-from code2lora_lsp.repopeftbench.build_repository import BuildPlan, Clone, evenly
+from code2lora_lsp.repopeftbench.build_plan import BuildPlan, Clone
+from code2lora_lsp.repopeftbench.build_repository import evenly
 from code2lora_lsp.repopeftbench.identifiers import IdentifierFrequency, identifier_counts
 from code2lora_lsp.repopeftbench.item_folder import read_items, read_targets
 from code2lora_lsp.repopeftbench.items import InRepoSplit, Item
@@ -268,6 +269,32 @@ def test_a_clone_that_gives_nothing_is_named_with_its_reason(repo, tmp_path):
     assert "no task gave an item" in found["refused"]["a/b"]
     with pytest.raises(ConfigError, match="none of 1 clones gave an item"):
         build_items(clones[:1], tmp_path / "none", frequency=FREQUENCY, encode=encode, plan=plan())
+
+
+def test_a_task_that_a_partial_clone_cannot_give_is_named_and_the_others_are_built(repo, tmp_path):
+    clone = repo.clone(tmp_path / "owner+name")
+    old = clone.git("rev-parse", "HEAD~3:tests/test_0.py", "HEAD~3:tests/test_1.py",
+                    "HEAD~3:tests/test_2.py", "HEAD~3:tests/test_3.py").split()  # fmt: skip
+    kept = clone.git("ls-tree", "-r", "HEAD").split()
+    clone.git("unpack-objects", stdin=_pack_of(clone))
+    for blob in set(old) - set(kept):
+        (clone.git_dir / "objects" / blob[:2] / blob[2:]).unlink()
+    found = build_items(
+        [Clone("owner/name", clone.git_dir)], tmp_path / "out",
+        frequency=FREQUENCY, encode=encode, plan=plan(tasks=("static", "evolution")),
+    )  # fmt: skip
+    [row] = found["repositories"]
+    assert "blob" in row["failed_tasks"]["evolution"]
+    assert list(row["counts"]) == ["static"]
+
+
+def _pack_of(clone: GitRepo) -> bytes:
+    """The clone's one pack, moved out of it."""
+    [pack] = (clone.git_dir / "objects/pack").glob("*.pack")
+    content = pack.read_bytes()
+    for file in pack.parent.glob(pack.stem + ".*"):
+        file.unlink()
+    return content
 
 
 def test_the_command_builds_and_refuses_reserved_repositories(repo, tmp_path, capsys):
