@@ -31,7 +31,7 @@ from code2lora_lsp.text.fim import Order, PromptBuilder, common_newline, stop_id
 from code2lora_lsp.text.healing import Healer
 from code2lora_lsp.text.loops import loop_start
 from code2lora_lsp.text.tokenizer import Tokenizer
-from code2lora_lsp.text.trim import Gap, is_finished, trim, with_newline
+from code2lora_lsp.text.trim import Gap, is_finished, is_left_open, trim, with_newline
 
 N_SHOWN = 32
 """Documents whose last completion is remembered."""
@@ -200,6 +200,7 @@ class Completer:
             second_round = loop_start(token_ids)
             if second_round is not None:
                 text = self._tokenizer.decode(token_ids[:second_round])[len(typed) :]
+                text = "" if is_left_open(text, gap) else text
                 break
             text = self._tokenizer.decode(token_ids)[len(typed) :]
             is_last = len(token_ids) >= self._settings.max_tokens or self._session.room == 0

@@ -8,10 +8,12 @@ the prompt also stays the same, and with it all that is cached.
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import islice
 
 from code2lora_lsp.text.tokenizer import Tokenizer
 
 LONGEST_TYPED_CHARS = 48
+_BLANKS = (b" ", b"\t")
 
 
 class TokenBytes:
@@ -24,13 +26,19 @@ class TokenBytes:
         self._by_bytes = {content: token_id for token_id, content in known.items()}
 
     def beginning(self, wanted: bytes) -> list[int]:
-        """Ids of tokens that begin with ``wanted`` or are a beginning of it."""
-        start = bisect_left(self._sorted, (wanted, -1))
+        """Ids of tokens that begin with ``wanted`` or are a beginning of it.
+
+        White space is not made longer: the cursor stands where the code is to begin.
+        """
+        is_space = not wanted.strip()
         longer: list[int] = []
-        for content, token_id in self._sorted[start:]:
+        for content, token_id in islice(
+            self._sorted, bisect_left(self._sorted, (wanted, -1)), None
+        ):
             if not content.startswith(wanted):
                 break
-            longer.append(token_id)
+            if not (is_space and content[len(wanted) : len(wanted) + 1] in _BLANKS):
+                longer.append(token_id)
         parts = (self._by_bytes.get(wanted[:length]) for length in range(1, len(wanted)))
         return [*longer, *(token_id for token_id in parts if token_id is not None)]
 

