@@ -33,7 +33,6 @@ from code2lora_lsp.repopeftbench.item_folder import BuiltRepository
 from code2lora_lsp.repopeftbench.items import InRepoSplit, Item
 from code2lora_lsp.repopeftbench.knowledge import (
     Asked,
-    KnowledgePlan,
     holds_secret,
     knowledge_items,
 )

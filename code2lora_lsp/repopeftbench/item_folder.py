@@ -14,7 +14,7 @@ from code2lora_lsp.repopeftbench.items import Item
 
 FORMAT = "repopeftbench-items-1"
 ITEMS, MANIFEST = "items.jsonl", "manifest.json"
-COUNTED_STRATA = ("filtered", "seen", "site", "prefix", "form", "difficulty")
+COUNTED_STRATA = ("filtered", "seen", "site", "prefix", "above", "form", "difficulty")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,13 @@
 """The knowledge track: gaps that only the repository can fill, and a slice of ordinary ones.
 
 The filter is that of conditioning.md, section 3.2: the name is found in files that are not hidden,
-not in what is shown around the gap, and in at most two training repositories.
+not in what is shown around the gap, and in at most two training repositories. Strata of an item:
+
+* filtered: yes or no;
+* prefix: full (2,048 tokens), 128 or 32; form: fim or left-to-right;
+* above: does the name stand in the full prefix window, which a shorter one may not show;
+* seen: never, once, 2-5 or more occurrences in the known files;
+* site: is the name defined there, only used, or absent.
 """
 
 import random
@@ -106,7 +112,7 @@ def _filtered(
                 reason = "name asked often enough"
             if reason is None:
                 item = maker.item(path, gap, filtered=True)
-                reason = maker.reason_to_drop_item(item, gap)
+                reason = _reason_to_drop_item(item)
             if reason is not None:
                 dropped[reason], item = dropped[reason] + 1, None
         if item is None:
@@ -138,14 +144,6 @@ class _Maker:
             return "name common in training repositories"
         return "name in the path" if name in words(path) else None
 
-    def reason_to_drop_item(self, item: Item, gap: Gap) -> str | None:
-        """The other half: neither the widest prefix nor the suffix shown may hold the name."""
-        before = self.asked.texts[item.path][: gap.start]
-        widest = self.windows.before(before, PREFIX_TOKENS["full"])
-        if item.identifier in words(widest) or item.identifier in words(item.suffix):
-            return "name near the gap"
-        return "holds a secret" if holds_secret(item) else None
-
     def item(self, path: str, gap: Gap, *, filtered: bool) -> Item:
         """The item of a gap; form and length of the prefix are drawn by the gap's place."""
         place = f"{self.seed}/{self.asked.repository}/{self.asked.commit_id}/{path}/{gap.start}"
@@ -153,11 +151,13 @@ class _Maker:
         length = rng.choices(list(PREFIX_SHARES), list(PREFIX_SHARES.values()))[0]
         is_fim = rng.random() < FIM_SHARE
         text = self.asked.texts[path]
+        widest = self.windows.before(text[: gap.start], PREFIX_TOKENS["full"])
         strata = {
             "filtered": "yes" if filtered else "no",
             "prefix": length,
             "form": "fim" if is_fim else "left-to-right",
             "seen": seen(self.counts[gap.identifier]),
+            "above": "yes" if gap.identifier in words(widest) else "no",
         }
         return with_id(
             Item(
@@ -179,6 +179,13 @@ class _Maker:
                 strata=strata,
             )
         )
+
+
+def _reason_to_drop_item(item: Item) -> str | None:
+    """The other half of the filter: nothing that is shown may hold the name."""
+    if item.identifier in words(item.prefix) or item.identifier in words(item.suffix):
+        return "name near the gap"
+    return "holds a secret" if holds_secret(item) else None
 
 
 def _spread(gaps: Mapping[str, Sequence[Gap]], seed: str) -> list[tuple[str, Gap]]:

@@ -175,6 +175,17 @@ def test_prefix_lengths_and_forms_are_what_the_strata_say(folder):
         assert bool(item.suffix) == (item.strata["form"] == "fim")
 
 
+def test_above_says_whether_the_full_window_shows_the_name(folder, repo):
+    [(_, items)] = of_task(folder, "knowledge")
+    texts = TreeReader(repo.git_dir).read(repo.head).texts
+    for item in items:
+        lines = texts[item.path].encode().split(b"\n")
+        before = b"\n".join([*lines[: item.line - 1], lines[item.line - 1][: item.column]])
+        is_above = re.search(rf"\b{item.identifier}\b", before.decode())
+        assert item.strata["above"] == ("yes" if is_above else "no")
+    assert {item.strata["above"] for item in filtered(items)} == {"yes", "no"}
+
+
 def test_caps_hold_and_a_slice_is_not_filtered(folder):
     [(_, items)] = of_task(folder, "knowledge")
     assert Counter(item.strata["filtered"] for item in items)["no"] == 40
