@@ -123,5 +123,8 @@ def _add_what_is_asked(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clones", type=Path, help="where the clones lie, if they were moved")
     parser.add_argument("--tasks", metavar="A,B", help="only these tasks")
     parser.add_argument(
-        "--most-items", type=int, metavar="N", help="of each known state, to try things out"
+        "--most-items",
+        type=int,
+        metavar="N",
+        help="of each known state, filtered and unfiltered, to try things out",
     )

@@ -5,6 +5,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from code2lora_lsp.config import Settings
@@ -14,12 +15,13 @@ from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.neural.peft_format import load_peft
 from code2lora_lsp.repopeftbench import build
 from code2lora_lsp.repopeftbench.arguments import BUILD_OPTIONS
-from code2lora_lsp.repopeftbench.arms.arm import Arm, Target
+from code2lora_lsp.repopeftbench.arms.arm import Arm, NotRun, Target
 from code2lora_lsp.repopeftbench.arms.registry import ArmOptions, Arms
 from code2lora_lsp.repopeftbench.demand import LEAST_GAIN_NATS
 from code2lora_lsp.repopeftbench.environment import describe, read_environment, write_environment
 from code2lora_lsp.repopeftbench.figures import all_figures
 from code2lora_lsp.repopeftbench.item_folder import read_items, read_manifest, read_targets
+from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.repopeftbench.metrics import choose_code_bleu
 from code2lora_lsp.repopeftbench.own_versus_other import Adapters
 from code2lora_lsp.repopeftbench.plots import draw_all
@@ -30,8 +32,16 @@ from code2lora_lsp.repopeftbench.results import (
     read_not_run,
     state_name,
 )
-from code2lora_lsp.repopeftbench.runner import Asked, Plan, Shard, chosen_items, run, this_shard
-from code2lora_lsp.repopeftbench.scored import BACKBONE, score_all
+from code2lora_lsp.repopeftbench.runner import (
+    Asked,
+    Plan,
+    Shard,
+    chosen_items,
+    crossed_items,
+    run,
+    this_shard,
+)
+from code2lora_lsp.repopeftbench.scored import BACKBONE, is_unfiltered, score_all
 from code2lora_lsp.repopeftbench.scoring import Scorer
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import backbone_fingerprint, backbone_folder
@@ -67,9 +77,12 @@ def _demand(arguments: argparse.Namespace, settings: Settings) -> int:
         crossed="", crossed_items=0, corpus=None, encoder=None, checkpoint=None,
         static_checkpoint=None,
     )  # fmt: skip
-    _answer(arguments, settings, this_shard(), [BACKBONE, ORACLE, WRONG])
+    _answer(arguments, settings, Shard(), [BACKBONE, ORACLE, WRONG])
     report = _read_report(arguments)
-    print(demand_table(report) or "no demand: the oracle or the backbone answered nothing")
+    print(
+        demand_table(report)
+        or "no demand test: no filtered item was answered by both oracle and backbone"
+    )
     gains = report.of("differences", arm=ORACLE, against=BACKBONE, metric="asked_nats")
     return 0 if gains and all(-f.value >= LEAST_GAIN_NATS for f in gains) else 1
 
@@ -136,10 +149,15 @@ def _asked(arguments: argparse.Namespace) -> list[Asked]:
         for state in states
         if state.task in wanted
     ]
-    most = arguments.most_items
-    if most is None:
+    if arguments.most_items is None:
         return asked
-    return [Asked(a.task, a.target, chosen_items(a.items, most)) for a in asked]
+    return [replace(one, items=_some(one.items, arguments.most_items)) for one in asked]
+
+
+def _some(items: Sequence[Item], n_most: int) -> list[Item]:
+    """At most so many that ask about the repository, and as many taken as they come."""
+    plain = chosen_items([item for item in items if is_unfiltered(item)], n_most)
+    return [*crossed_items(items, n_most), *plain]
 
 
 def _one_per_repository(asked: Sequence[Asked]) -> list[Target]:
@@ -173,7 +191,19 @@ def _read_report(arguments: argparse.Namespace) -> Report:
     code_bleu = choose_code_bleu()
     scored = score_all(sets, items, code_bleu)
     figures = all_figures(scored, _adapters(arguments.items, folder, scored.own))
-    return Report(figures, read_not_run(folder), code_bleu.name, read_environment(folder))
+    not_run = [*_not_built(arguments.items), *read_not_run(folder)]
+    return Report(figures, not_run, code_bleu.name, read_environment(folder))
+
+
+def _not_built(items: Path) -> list[NotRun]:
+    """Clones and tasks that gave no items: no arm was asked about them."""
+    manifest = read_manifest(items)
+    tasks = [
+        (f"{one['repository']}, {task}", reason)
+        for one in manifest["repositories"]
+        for task, reason in one.get("failed_tasks", {}).items()
+    ]
+    return [NotRun("every arm", r, (what,)) for what, r in (*manifest["refused"].items(), *tasks)]
 
 
 def _adapters(items: Path, folder: Path, arms: Iterable[str]) -> Adapters:

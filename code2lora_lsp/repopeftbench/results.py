@@ -16,7 +16,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,9 +185,17 @@ def _answer(line: dict[str, Any]) -> tuple[str, Answer]:
     return item_id, Answer(**line | {"token_nats": tuple(line["token_nats"])})
 
 
-def write_not_run(folder: Path, arms: Sequence[NotRun]) -> None:
-    """Replace the list of arms that cannot run on this machine."""
-    write_text(folder / "not_run.json", json.dumps([dataclasses.asdict(a) for a in arms], indent=1))
+def write_not_run(folder: Path, not_run: Sequence[NotRun], asked: Collection[str]) -> None:
+    """Note which of the arms ``asked`` for cannot run here; what is known of others stays."""
+    known = [arm for arm in _not_run(folder) if arm.arm not in asked]
+    rows = [dataclasses.asdict(arm) for arm in (*known, *not_run)]
+    write_text(folder / "not_run.json", json.dumps(rows, indent=1))
+
+
+def _not_run(folder: Path) -> list[NotRun]:
+    path = folder / "not_run.json"
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return [NotRun(row["arm"], row["reason"], tuple(row["notes"])) for row in rows]
 
 
 def write_trouble(folder: Path, arm: str, state: str, reason: str) -> None:
@@ -206,11 +214,9 @@ def _trouble_path(folder: Path, arm: str, state: str) -> Path:
 
 def read_not_run(folder: Path) -> list[NotRun]:
     """Arms that did not run, and arms that could not answer for some states."""
-    path = folder / "not_run.json"
-    arms = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    not_run = [NotRun(a["arm"], a["reason"], tuple(a["notes"])) for a in arms]
     reasons: dict[tuple[str, str], list[str]] = {}
     for trouble in sorted((folder / "troubles").glob("*/*.json")):
         seen = json.loads(trouble.read_text(encoding="utf-8"))
         reasons.setdefault((seen["arm"], seen["reason"]), []).append(seen["state"])
-    return not_run + [NotRun(arm, why, tuple(where)) for (arm, why), where in reasons.items()]
+    troubles = [NotRun(arm, why, tuple(where)) for (arm, why), where in reasons.items()]
+    return _not_run(folder) + troubles

@@ -117,7 +117,7 @@ def run(plan: Plan, shard: Shard | None = None) -> list[NotRun]:
     shard = shard or this_shard()
     not_run = [NotRun(arm.name, why) for arm in plan.arms if (why := arm.why_not())]
     if shard.index == 0:
-        write_not_run(plan.folder, not_run)
+        write_not_run(plan.folder, not_run, {arm.name for arm in plan.arms})
     absent = {arm.arm for arm in not_run}
     arms = [arm for arm in plan.arms if arm.name not in absent]
     mine = shard.of(plan.asked)

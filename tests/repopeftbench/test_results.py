@@ -93,10 +93,17 @@ def test_items_have_one_digest_and_any_change_has_another():
 
 
 def test_what_was_not_run_is_told_once_per_reason(tmp_path):
-    write_not_run(tmp_path, [NotRun("dense", "no encoder here", ("a note",))])
+    write_not_run(tmp_path, [NotRun("dense", "no encoder here", ("a note",))], {"dense", "bm25"})
     for state in ("ada+one.t@1", "ada+two.t@1"):
         write_trouble(tmp_path, "bm25", state, "too short")
     assert read_not_run(tmp_path) == [
         NotRun("dense", "no encoder here", ("a note",)),
         NotRun("bm25", "too short", ("ada+one.t@1", "ada+two.t@1")),
     ]
+
+
+def test_a_later_run_of_other_arms_forgets_none_that_could_not_run(tmp_path):
+    missing = [NotRun(name, "missing") for name in ("a", "b", "c")]
+    write_not_run(tmp_path, missing[:2], {"a", "b"})
+    write_not_run(tmp_path, missing[2:], {"b", "c"})
+    assert read_not_run(tmp_path) == [missing[0], missing[2]]
