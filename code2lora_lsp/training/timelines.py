@@ -20,6 +20,7 @@ from code2lora_lsp.history.secrets import redact
 from code2lora_lsp.neural.encoder import TextEncoder, embed_diff, embed_file, pool_snapshot
 from code2lora_lsp.recipe import Recipe
 from code2lora_lsp.text.fim import PromptBuilder
+from code2lora_lsp.text.healing import Healer
 from code2lora_lsp.text.tokenizer import Tokenizer
 
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
@@ -128,30 +129,35 @@ class TimelineReader:
         present = [block for block in chosen if block.path in ids]
         contents = repository.read_blobs([ids[block.path] for block in present])
         builder = PromptBuilder(self.tokenizer, "spm", plan.prompt_tokens, plan.suffix_tokens)
+        healer = Healer(self.tokenizer)
         for block, (_, content) in zip(present, contents, strict=True):
             text = redact(content.decode("utf-8", "replace").replace("\r\n", "\n"))[0]
-            yield _item(block, text, builder, self.tokenizer, plan.middle_tokens, rng)
+            yield _item(block, text, builder, healer, self.tokenizer, plan.middle_tokens, rng)
 
 
 def _item(
     block: AddedBlock,
     text: str,
     builder: PromptBuilder,
+    healer: Healer,
     tokenizer: Tokenizer,
     middle_tokens: int,
     rng: random.Random,
 ) -> Item:
-    """The cursor stands inside a line of the block; the middle is the rest of that line."""
+    """The cursor stands inside a line of the block; the middle is the rest of that line.
+
+    As in serving, what is typed of a word belongs to the middle.
+    """
     lines = text.splitlines(keepends=True)
     row = rng.choice([i for i, line in enumerate(block.lines) if line.strip()])
     line = lines[block.first_line + row]
     code_start = len(line) - len(line.lstrip())
     cuts = [i + 1 for i, c in enumerate(line[:-2]) if i >= code_start and c in " .,=([{:"]
     cut = rng.choice([code_start, *cuts])
-    before = "".join(lines[: block.first_line + row]) + line[:cut]
+    before, typed = healer.split("".join(lines[: block.first_line + row]) + line[:cut])
     after = "".join(lines[block.first_line + row :])[len(line.rstrip("\n")) :]
     prompt = builder.build(f"{block.path}:{block.first_line}:{row}:{cut}", before, after)
-    middle = tokenizer.encode(line[cut:].rstrip("\n"))[:middle_tokens]
+    middle = tokenizer.encode(typed + line[cut:].rstrip("\n"))[:middle_tokens]
     end = builder.fim.end_of_text
     return Item((*prompt.token_ids, *middle, end), len(prompt.token_ids))
 
