@@ -9,10 +9,11 @@ from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.history.diff import CommitDiff
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.repopeftbench.arms.arm import Target
+from code2lora_lsp.repopeftbench.gap_items import AskedFiles
 from code2lora_lsp.repopeftbench.gaps import Gap, find_gaps
 from code2lora_lsp.repopeftbench.identifiers import IdentifierFrequency, is_askable
 from code2lora_lsp.repopeftbench.items import Item
-from code2lora_lsp.repopeftbench.knowledge import Asked, KnowledgePlan, knowledge_items
+from code2lora_lsp.repopeftbench.knowledge import KnowledgePlan, knowledge_items
 from code2lora_lsp.repopeftbench.leaks import shingles
 from code2lora_lsp.repopeftbench.source_tree import TREE_RECIPE, SourceTree, TreeReader
 from code2lora_lsp.repopeftbench.splits import shuffled
@@ -125,7 +126,7 @@ class AddedLines:
         gaps = {p: self._gaps(after.texts[p], rows, counts) for p, rows in files.items()}
         if not any(self._is_telling(gap, counts) for of_file in gaps.values() for gap in of_file):
             return []
-        asked = Asked(self.repository, after.commit_id, commit_index, after.texts)
+        asked = AskedFiles(self.repository, after.commit_id, commit_index, after.texts)
         items, not_taken = knowledge_items(
             asked, gaps, Known(counts, texts), self.frequency, self.windows, self.plan.per_commit
         )

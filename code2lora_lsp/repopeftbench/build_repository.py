@@ -27,15 +27,12 @@ from code2lora_lsp.repopeftbench.added_lines import AddedLines
 from code2lora_lsp.repopeftbench.arms.arm import Target
 from code2lora_lsp.repopeftbench.build_plan import TASKS, BuildPlan, Clone
 from code2lora_lsp.repopeftbench.evolution_track import EVALUATION_CAP, evaluation_items, items_of
+from code2lora_lsp.repopeftbench.gap_items import AskedFiles, holds_secret
 from code2lora_lsp.repopeftbench.hidden_files import choose_hidden_files
 from code2lora_lsp.repopeftbench.identifiers import IdentifierFrequency
 from code2lora_lsp.repopeftbench.item_folder import BuiltRepository
 from code2lora_lsp.repopeftbench.items import InRepoSplit, Item
-from code2lora_lsp.repopeftbench.knowledge import (
-    Asked,
-    holds_secret,
-    knowledge_items,
-)
+from code2lora_lsp.repopeftbench.knowledge import knowledge_items
 from code2lora_lsp.repopeftbench.source_tree import SourceTree, TreeReader
 from code2lora_lsp.repopeftbench.splits import (
     chronological_splits,
@@ -129,7 +126,7 @@ class _Builder:
         texts = {path: text for path, text in tree.texts.items() if path not in hidden.gaps}
         place = self._repository.first_parent_count(self.tip) - 1
         items, not_taken = knowledge_items(
-            Asked(name, self.tip, place, tree.texts),
+            AskedFiles(name, self.tip, place, tree.texts),
             hidden.gaps,
             Known(hidden.known, texts),
             self._frequency,

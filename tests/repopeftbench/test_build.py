@@ -16,6 +16,7 @@ from code2lora_lsp.repopeftbench.build_repository import evenly
 from code2lora_lsp.repopeftbench.identifiers import IdentifierFrequency, identifier_counts
 from code2lora_lsp.repopeftbench.item_folder import read_items, read_targets
 from code2lora_lsp.repopeftbench.items import InRepoSplit, Item
+from code2lora_lsp.repopeftbench.knowledge import KnowledgePlan
 from code2lora_lsp.repopeftbench.leaks import LeakFound, check_no_leak
 from code2lora_lsp.repopeftbench.source_tree import TreeReader
 from tests.gitrepo import GitRepo
@@ -345,3 +346,12 @@ def test_commits_are_chosen_evenly():
     assert evenly(range(10), 2) == [2, 7]
     assert evenly(range(3), 9) == [0, 1, 2]
     assert evenly([], 3) == []
+
+
+def test_kinds_share_the_filtered_items_equally(repo, tmp_path):
+    small = plan(tasks=("knowledge",), knowledge=KnowledgePlan(n_filtered=8, n_unfiltered=0))
+    clone = Clone("owner/name", repo.git_dir)
+    build_items([clone], tmp_path, frequency=FREQUENCY, encode=encode, plan=small)
+    kinds = Counter(item.kind for item in read_items(tmp_path))
+    assert sum(kinds.values()) == 8
+    assert max(kinds.values()) <= 2
