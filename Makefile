@@ -36,6 +36,7 @@ WORK ?= .training
 MINUTES ?= 90
 PROCESSES ?= $(shell nproc)
 DEVICE ?= cpu
+OUT ?= models/$@
 TRAINED := $(BIN)/python -m code2lora_lsp.training
 
 nano small: $(READY)  ## train the embedded model again: make nano CLONES=… [WORK=… MINUTES=… DEVICE=cuda]
@@ -44,10 +45,10 @@ nano small: $(READY)  ## train the embedded model again: make nano CLONES=… [W
 	test -f $(WORK)/tokenizer/tokenizer.json || $(TRAINED).tokenizer $(WORK)/corpus $(WORK)/tokenizer
 	$(TRAINED).pretrain $(WORK)/corpus $(WORK)/tokenizer $(WORK)/$@ \
 		--model $@ --minutes $(MINUTES) --processes $(PROCESSES) --device $(DEVICE)
-	$(TRAINED).export $(WORK)/$@/checkpoint $(WORK)/corpus $(WORK)/tokenizer models/$@
-	$(TRAINED).evaluate $(WORK)/corpus $(WORK)/$@/evaluation.json --model $@=models/$@
-	$(TRAINED).examples $(WORK)/corpus $(WORK)/$@/examples.md --folder models/$@
-	$(TRAINED).model_card models/$@ $(WORK)/corpus --log $(WORK)/$@/log.jsonl \
+	$(TRAINED).export $(WORK)/$@/checkpoint $(WORK)/corpus $(WORK)/tokenizer $(OUT)
+	$(TRAINED).evaluate $(WORK)/corpus $(WORK)/$@/evaluation.json --model $@=$(OUT)
+	$(TRAINED).examples $(WORK)/corpus $(WORK)/$@/examples.md --folder $(OUT)
+	$(TRAINED).model_card $(OUT) $(WORK)/corpus --log $(WORK)/$@/log.jsonl \
 		--evaluation $(WORK)/$@/evaluation.json --examples $(WORK)/$@/examples.md
 
 vsix:  ## the VS Code extension as a file to install: needs Node 20

@@ -13,6 +13,7 @@ from itertools import islice
 from code2lora_lsp.text.tokenizer import Tokenizer
 
 LONGEST_TYPED_CHARS = 48
+N_REMEMBERED = 256
 _BLANKS = (b" ", b"\t")
 
 
@@ -24,12 +25,21 @@ class TokenBytes:
         self.of = known
         self._sorted = sorted((content, token_id) for token_id, content in known.items())
         self._by_bytes = {content: token_id for token_id, content in known.items()}
+        self._found: dict[bytes, list[int]] = {}
 
     def beginning(self, wanted: bytes) -> list[int]:
-        """Ids of tokens that begin with ``wanted`` or are a beginning of it.
+        """Ids of tokens that begin with ``wanted`` or are a beginning of it; do not change them.
 
         White space is not made longer: the cursor stands where the code is to begin.
         """
+        found = self._found.get(wanted)
+        if found is None:
+            if len(self._found) >= N_REMEMBERED:
+                self._found.clear()
+            found = self._found[wanted] = self._search(wanted)
+        return found
+
+    def _search(self, wanted: bytes) -> list[int]:
         is_space = not wanted.strip()
         longer: list[int] = []
         for content, token_id in islice(
