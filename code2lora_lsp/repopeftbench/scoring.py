@@ -69,6 +69,11 @@ class Scorer:
         most = self.model.backbone.max_positions - MAX_NEW_TOKENS
         return Scorer(self.model, most, heals=self._heals, scores_end=self._scores_end)
 
+    def of(self, model: LoadedModel) -> "Scorer":
+        """Another model, asked in the same way."""
+        budget = self.prompts.prompt_tokens
+        return Scorer(model, budget, heals=self._heals, scores_end=self._scores_end)
+
     def bind(self, adapter: LoraAdapter | None) -> None:
         """Score with ``adapter`` merged from here on; a no-op for the one already bound.
 

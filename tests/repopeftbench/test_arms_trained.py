@@ -152,9 +152,7 @@ def test_repositories_are_held_out_whole():
 
 
 def fine_tuned(scorer, model_folder, corpus, place):
-    return FineTunedModel(
-        model_folder, scorer.model.tokenizer, PLAN, corpus, place, SETTINGS, prompt_tokens=500
-    )
+    return FineTunedModel(model_folder, scorer, PLAN, corpus, place, SETTINGS)
 
 
 def test_full_fine_tuning_trains_every_weight_saves_a_model_folder_and_answers(
@@ -196,6 +194,20 @@ def test_training_arms_say_what_is_missing(scorer, model_folder, corpus, tmp_pat
         assert "GiB of memory; 0.0 GiB are free" in arm.why_not()
     monkeypatch.setattr(free_memory, "free_bytes", lambda: None)
     assert [arm.why_not() for arm in arms] == [None] * 3
+
+
+def test_weights_of_another_plan_or_backbone_are_refused(scorer, model_folder, corpus, tmp_path):
+    shared = shared_lora(scorer, model_folder, corpus, tmp_path / "lora", (1e-3,))
+    shared.ready()
+    tuned = fine_tuned(scorer, model_folder, corpus, tmp_path / "tuned")
+    assert tuned.scorer is tuned.scorer
+    for arm in (
+        shared_lora(scorer, model_folder, corpus, tmp_path / "lora", (1e-2,)),
+        FineTunedModel(
+            model_folder, scorer, replace(PLAN, n_steps=3), corpus, tmp_path / "tuned", SETTINGS
+        ),
+    ):
+        assert "another backbone or training plan" in arm.why_not()
 
 
 def test_training_leaves_the_global_random_state_as_it_was(scorer, model_folder):

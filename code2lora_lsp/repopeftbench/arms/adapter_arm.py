@@ -86,7 +86,7 @@ class Adapting:
         return self.made(target).adapter
 
     def n_commits(self, target: Target) -> int:
-        return self.made(target).cost.n_commits
+        return self._arm.n_commits(target)
 
     def prepare(self, target: Target) -> Prepared:
         made = self.made(target)

@@ -1,14 +1,14 @@
 """Full fine-tuning on training repositories: another backbone, with or without retrieval."""
 
-import json
 import shutil
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 
 from safetensors.torch import save_file
 
 from code2lora_lsp.config import ModelSettings
-from code2lora_lsp.neural.atomic_file import replacing, write_text
+from code2lora_lsp.neural.atomic_file import replacing
 from code2lora_lsp.repopeftbench.arms.arm import Cost, Prepared, Target
 from code2lora_lsp.repopeftbench.arms.free_memory import too_little
 from code2lora_lsp.repopeftbench.arms.gradient import (
@@ -19,6 +19,7 @@ from code2lora_lsp.repopeftbench.arms.gradient import (
 )
 from code2lora_lsp.repopeftbench.arms.prepared import PreparedScorer
 from code2lora_lsp.repopeftbench.arms.retrieval import bm25_arm, why_no_bm25
+from code2lora_lsp.repopeftbench.arms.trained_folder import TrainedFolder
 from code2lora_lsp.repopeftbench.arms.trained_lora import (
     corpus_files,
     weights_bytes,
@@ -27,7 +28,7 @@ from code2lora_lsp.repopeftbench.arms.trained_lora import (
 from code2lora_lsp.repopeftbench.scoring import Scorer
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import backbone_fingerprint
-from code2lora_lsp.text.tokenizer import Tokenizer, fim_order
+from code2lora_lsp.text.tokenizer import fim_order
 
 MEMORY_FACTOR = 6
 """Weights, gradients, two moments of Adam, and as much again for activations and the result."""
@@ -42,62 +43,71 @@ class FineTunedModel:
     def __init__(
         self,
         model_folder: Path,
-        tokenizer: Tokenizer,
+        backbone: Scorer,
         plan: TrainingPlan,
         corpus: Path | None,
         trained: Path | None,
         settings: ModelSettings,
-        prompt_tokens: int,
     ) -> None:
-        """``trained`` is where the new model folder is, or will be."""
-        self._folder, self._tokenizer, self.plan = model_folder, tokenizer, plan
-        self._corpus, self._trained = corpus, trained
-        self._settings, self._prompt_tokens = settings, prompt_tokens
-        self._scorer: Scorer | None = None
+        """``trained`` is where the new model folder is, or will be; it is asked as ``backbone``."""
+        self._folder, self._backbone, self.plan = model_folder, backbone, plan
+        self._tokenizer = backbone.model.tokenizer
+        self._corpus, self._trained, self._settings = corpus, trained, settings
 
     @property
     def recipe_key(self) -> str:
-        return f"{backbone_fingerprint(self._folder)}|{self.plan.key}|prompt={self._prompt_tokens}"
+        """Of its answers: how it was trained and how it is asked."""
+        return f"{self._training_key}|{self._backbone.recipe_key}"
+
+    @cached_property
+    def _training_key(self) -> str:
+        return f"{backbone_fingerprint(self._folder)}|{self.plan.key}"
 
     def why_not(self) -> str | None:
-        if self._trained is None:
+        folder = self._trained_folder
+        if folder is None:
             return "no folder was given to keep the fine-tuned weights in"
-        if (self._trained / MANIFEST_NAME).is_file():
+        if folder.is_finished:
             return None
         needed = MEMORY_FACTOR * weights_bytes(self._folder)
         return (
-            why_no_corpus(self._corpus)
+            folder.why_not()
+            or why_no_corpus(self._corpus)
             or why_not_trainable(self._tokenizer)
             or too_little(needed, "full fine-tuning")
         )
 
-    @property
+    @cached_property
     def scorer(self) -> Scorer:
         """Scores with the fine-tuned weights; trains them now unless that was done before."""
-        if self._scorer is None:
-            assert self._trained is not None, "why_not was not asked"
-            if not (self._trained / MANIFEST_NAME).is_file():
-                assert self._corpus is not None, "why_not was not asked"
-                self._train(self._corpus, self._trained)
-            settings = replace(self._settings, backbone=str(self._trained))
-            model = load_model(self._trained, settings, lambda *_: None)
-            self._scorer = Scorer(model, self._prompt_tokens)
-        return self._scorer
+        folder = self._trained_folder
+        assert folder is not None, "why_not was not asked"
+        if not folder.is_finished:
+            assert self._corpus is not None, "why_not was not asked"
+            self._train(self._corpus, folder)
+        settings = replace(self._settings, backbone=str(folder.path))
+        model = load_model(folder.path, settings, lambda *_: None)
+        return self._backbone.of(model)
 
-    def _train(self, corpus: Path, place: Path) -> None:
+    @cached_property
+    def _trained_folder(self) -> TrainedFolder | None:
+        if self._trained is None:
+            return None
+        return TrainedFolder(self._trained, MANIFEST_NAME, self._training_key)
+
+    def _train(self, corpus: Path, folder: TrainedFolder) -> None:
         model = load_trainable(self._folder).requires_grad_(True)
         train(model, corpus_files(corpus), self._tokenizer, self.plan)
-        place.mkdir(parents=True, exist_ok=True)
+        folder.path.mkdir(parents=True, exist_ok=True)
         for name in ("config.json", "tokenizer.json"):
-            shutil.copy(self._folder / name, place / name)
+            shutil.copy(self._folder / name, folder.path / name)
         tensors = {n: t.detach().contiguous() for n, t in model.state_dict().items()}
         if model.config.tie_word_embeddings:
             tensors.pop("lm_head.weight", None)
-        with replacing(place / "model.safetensors") as temporary:
+        with replacing(folder.path / "model.safetensors") as temporary:
             save_file(tensors, temporary, metadata={"format": "pt"})
-        # last: a folder without it is not finished
-        facts = {"fim_order": fim_order(self._folder), "fine_tuning": asdict(self.plan)}
-        write_text(place / MANIFEST_NAME, json.dumps(facts, indent=1) + "\n")
+        order = fim_order(self._folder)
+        folder.finish({"fim_order": order, "fine_tuning": asdict(self.plan)})
 
 
 class FullFineTuningArm:

@@ -6,6 +6,7 @@ plain text, every token scored. peft holds the LoRA; what it saves is what we lo
 
 import random
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,6 +36,9 @@ N_HELD_OUT_ROWS = 32
 class TrainingPlan:
     """How long and how fast. The defaults take about half a minute for 5 M parameters.
 
+    The rate is the better of 0.003 and 0.01 for one validation repository and the embedded
+    backbone (20 steps: 18.3 and 17.1 nats per identifier, 21.0 without); tune it for others.
+
     Attributes:
         n_steps: optimizer steps.
         epochs: with fewer tokens than ``n_steps`` read, steps end after this many passes.
@@ -47,7 +51,7 @@ class TrainingPlan:
     epochs: float = 3.0
     rows_per_step: int = 8
     row_tokens: int = 256
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     rank: int = 16
     alpha: float = 32.0
     seed: int = 3407
@@ -102,7 +106,8 @@ def train_lora(
         target_modules=list(PROJECTION_NAMES),
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
         torch.manual_seed(plan.seed)
         model = get_peft_model(load_trainable(folder), config)
     train(model, files, tokenizer, plan)

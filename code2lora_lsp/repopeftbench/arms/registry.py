@@ -205,12 +205,11 @@ class Arms:
         options = self._options
         return FineTunedModel(
             options.model_folder,
-            options.scorer.model.tokenizer,
+            options.scorer,
             options.shared_plan.at_rate(options.fine_tuning_rate),
             options.corpus,
             options.work_folder / "full-fine-tuning",
             options.settings,
-            options.scorer.prompts.prompt_tokens,
         )
 
     @cached_property

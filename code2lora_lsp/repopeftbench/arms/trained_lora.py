@@ -1,14 +1,12 @@
 """LoRA trained with gradients: one per repository, and one for all of them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
-from code2lora_lsp.neural.atomic_file import write_text
 from code2lora_lsp.neural.lora import LoraAdapter
-from code2lora_lsp.neural.peft_format import WEIGHTS_NAME, load_peft, save_peft
+from code2lora_lsp.neural.peft_format import load_peft, save_peft
 from code2lora_lsp.repopeftbench.arms.arm import CannotPrepare, Target
 from code2lora_lsp.repopeftbench.arms.free_memory import too_little
 from code2lora_lsp.repopeftbench.arms.gradient import (
@@ -20,6 +18,7 @@ from code2lora_lsp.repopeftbench.arms.gradient import (
     why_not_trainable,
 )
 from code2lora_lsp.repopeftbench.arms.known_tree import KnownTree, read_known_tree
+from code2lora_lsp.repopeftbench.arms.trained_folder import TrainedFolder
 from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.training.corpus import read_shards
@@ -92,15 +91,23 @@ class SharedLoraArm:
         return f"{backbone_fingerprint(self._folder)}|{self.plan.key}|{self._learning_rates}"
 
     def why_not(self) -> str | None:
-        if self._trained is None:
+        folder = self._trained_folder
+        if folder is None:
             return "no folder was given to keep the shared LoRA in"
-        if _is_trained(self._trained):
+        if folder.is_finished:
             return None
         return (
-            why_no_corpus(self._corpus)
+            folder.why_not()
+            or why_no_corpus(self._corpus)
             or why_not_trainable(self._tokenizer)
             or lora_memory(self._folder)
         )
+
+    @cached_property
+    def _trained_folder(self) -> TrainedFolder | None:
+        if self._trained is None:
+            return None
+        return TrainedFolder(self._trained, PLAN_NAME, self.recipe_key)
 
     def ready(self) -> None:
         _ = self.shared
@@ -116,13 +123,14 @@ class SharedLoraArm:
     @cached_property
     def shared(self) -> LoraAdapter:
         """The one adapter; trained now unless it was before."""
-        assert self._trained is not None, "why_not was not asked"
-        if not _is_trained(self._trained):
+        folder = self._trained_folder
+        assert folder is not None, "why_not was not asked"
+        if not folder.is_finished:
             assert self._corpus is not None, "why_not was not asked"
-            self._train(self._corpus, self._trained)
-        return load_peft(self._trained)
+            self._train(self._corpus, folder)
+        return load_peft(folder.path)
 
-    def _train(self, corpus: Path, place: Path) -> None:
+    def _train(self, corpus: Path, folder: TrainedFolder) -> None:
         training, held_out = split_by_repository(corpus_files(corpus), self.plan.seed)
         losses: dict[float, float] = {}
         best: LoraAdapter | None = None
@@ -133,20 +141,14 @@ class SharedLoraArm:
             if losses[rate] == min(losses.values()):
                 best = adapter
         assert best is not None
-        save_peft(best, place, self._folder.name)
-        facts = {"plan": asdict(self.plan), "held_out_nats_by_learning_rate": losses}
-        write_text(place / PLAN_NAME, json.dumps(facts, indent=1) + "\n")
+        save_peft(best, folder.path, self._folder.name)
+        folder.finish({"plan": asdict(self.plan), "held_out_nats_by_learning_rate": losses})
 
     def _loss(self, adapter: LoraAdapter, files: Sequence[SourceFile]) -> float:
         model = load_trainable(self._folder)
         for projection, pair in adapter.pairs.items():
             model.get_submodule(projection.module_path).weight += pair.delta(adapter.scale)
         return held_out_loss(model, files, self._tokenizer, self.plan)
-
-
-def _is_trained(folder: Path) -> bool:
-    """The plan is written last: a folder without it is not finished."""
-    return (folder / PLAN_NAME).is_file() and (folder / WEIGHTS_NAME).is_file()
 
 
 def source_files(tree: KnownTree) -> list[SourceFile]:
