@@ -8,7 +8,7 @@ DESCRIPTION = """RepoPeftBench: measure what an adapter knows of a repository.
 
   code2lora-lsp bench build CLONE... --output ITEMS --frequency TABLE   tasks from git histories
   code2lora-lsp bench demand ITEMS                     do these items need the repository at all?
-  code2lora-lsp bench run ITEMS --arms backbone,bm25-3    ask arms; resumes where it was stopped
+  code2lora-lsp bench run ITEMS --arms backbone,bm25-3 ask arms; resumes where it was stopped
   code2lora-lsp bench report ITEMS                     results.jsonl, report.md and pictures
 
 A CLONE is a path ending in owner+name, or owner/name=PATH. Run again with more arms at any time.
@@ -114,7 +114,7 @@ def _add_report(
 def _add_folders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("items", type=Path, metavar="ITEMS", help="made by `bench build`")
     parser.add_argument(
-        "--run", type=Path, metavar="FOLDER", dest="run_folder",
+        "--answers", type=Path, metavar="FOLDER",
         help="of answers and report; ITEMS/run if not given",
     )  # fmt: skip
 

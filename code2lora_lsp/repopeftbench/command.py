@@ -166,7 +166,7 @@ def _one_per_repository(asked: Sequence[Asked]) -> list[Target]:
 
 
 def _run_folder(arguments: argparse.Namespace) -> Path:
-    folder: Path = arguments.run_folder or arguments.items / "run"
+    folder: Path = arguments.answers or arguments.items / "run"
     return folder
 
 

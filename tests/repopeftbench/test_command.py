@@ -112,7 +112,7 @@ def test_report_writes_numbers_tables_and_pictures(answered, capsys):
 
 
 def test_demand_prints_its_verdict_as_the_exit_code(items, tmp_path, capsys):
-    code = bench("demand", items, "--run", tmp_path, "--tasks", "knowledge", "--most-items", 1)
+    code = bench("demand", items, "--answers", tmp_path, "--tasks", "knowledge", "--most-items", 1)
     shown = capsys.readouterr().out
     assert ("FAILS" in shown, "holds" in shown) == (code == 1, code == 0)
     assert "| knowledge " in shown
@@ -125,7 +125,7 @@ def test_demand_prints_its_verdict_as_the_exit_code(items, tmp_path, capsys):
         (("run", "ITEMS", "--tasks", "singing"), "--tasks singing: these items have"),
         (("run", "ITEMS", "--arms", "backbone", "--crossed", "evo"), "--crossed: evo"),
         (("run", "NOWHERE"), "manifest"),
-        (("report", "ITEMS", "--run", "NOWHERE"), "holds no answers yet"),
+        (("report", "ITEMS", "--answers", "NOWHERE"), "holds no answers yet"),
         (("run", "ITEMS", "--set", "model.backbone=nothing-here"), "nothing-here"),
     ],
 )
