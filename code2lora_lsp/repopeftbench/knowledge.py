@@ -118,7 +118,7 @@ class _Choice:
         if reason is None and self._asked_for[gap.identifier] >= self._plan.per_identifier:
             reason = "name asked often enough"
         item = None if reason else self._maker.item(path, gap, filtered=True)
-        reason = reason or (item and reason_to_drop_item(item))
+        reason = reason_to_drop_item(item) if item else reason
         if item is None or reason:
             self._dropped[reason or ""] += 1
             return False
