@@ -64,6 +64,19 @@ class KvCache:
         return self.keys[None, layer, :, :end], self.values[None, layer, :, :end]
 
 
+class LastLayer(NamedTuple):
+    """What the last layer's ``down_proj`` reads, and what it adds to.
+
+    Attributes:
+        inner: silu(W_gate n(x)) ⊙ W_up n(x), [B, T, F].
+        output: the layer's output, before the final norm, [B, T, D]. An update ΔW of that
+            ``down_proj`` alone would make it ``output + inner ΔWᵀ``, and change nothing else.
+    """
+
+    inner: Tensor
+    output: Tensor
+
+
 class _Span(NamedTuple):
     """What every layer of one pass needs to know about its T tokens.
 
@@ -81,7 +94,8 @@ class Decoder:
     """A frozen Qwen2-family decoder; satisfies ``backbone.Backbone``.
 
     Threads: ``prefill``, ``decode_one`` and ``merged`` belong to the engine's thread.
-    ``hidden_states`` only reads the pristine weights and may run on any thread.
+    ``hidden_states``, ``last_layer`` and ``logits`` only read the pristine weights and may run on
+    any thread.
     """
 
     def __init__(
@@ -164,9 +178,13 @@ class Decoder:
             )
         ids = torch.tensor([list(token_ids)], device=self.device)  # [1, T]
         mask = None if len(token_ids) == 1 else self._causal_mask(start, end)
-        hidden = self._run_layers(ids, start, mask, weights, cache)  # [1, T, D]
+        hidden = self._run_layers(ids, start, mask, weights, cache).output  # [1, T, D]
         cache.tokens.extend(token_ids)
-        return F.linear(self._norm(hidden[0, -1], weights.final_norm), weights.head).float()
+        return self.logits(hidden[0, -1])
+
+    def logits(self, output: Tensor) -> Tensor:
+        """[..., D], as ``LastLayer.output`` → [..., V] float32."""
+        return F.linear(self._norm(output, self.pristine.final_norm), self.pristine.head).float()
 
     def decode_one(
         self, token_id: int, cache: KvCache, weights: DecoderWeights | None = None
@@ -203,7 +221,24 @@ class Decoder:
             itself = torch.eye(length, dtype=torch.bool, device=self.device)
             mask = mask & (readable[:, None, None, :] | itself)  # [B, 1, T, T]
         hidden = self._run_layers(token_ids.to(self.device), 0, mask, self.pristine, None)
-        return self._norm(hidden, self.pristine.final_norm)
+        return self._norm(hidden.output, self.pristine.final_norm)
+
+    @torch.no_grad()
+    def last_layer(self, token_ids: Tensor) -> LastLayer:
+        """The last layer over whole texts, without adapter and without cache.
+
+        Args:
+            token_ids: [B, T] int64, no padding.
+
+        Raises:
+            ShapeMismatch: not [B, T], or T exceeds ``max_positions``.
+        """
+        if token_ids.ndim != 2 or not 0 < token_ids.shape[1] <= self.max_positions:
+            raise ShapeMismatch(
+                f"ids {list(token_ids.shape)}: want [B, T], T from 1 to {self.max_positions}"
+            )
+        mask = self._causal_mask(0, token_ids.shape[1])  # [1, 1, T, T]
+        return self._run_layers(token_ids.to(self.device), 0, mask, self.pristine, None)
 
     def _causal_mask(self, start: int, end: int) -> Tensor:
         """[1, 1, T, S] bool: token start + i sees tokens 0 … start + i."""
@@ -217,8 +252,8 @@ class Decoder:
         mask: Tensor | None,
         weights: DecoderWeights,
         cache: KvCache | None,
-    ) -> Tensor:
-        """[B, T] ids at positions ``start`` on → [B, T, D], before the final norm."""
+    ) -> LastLayer:
+        """[B, T] ids at positions ``start`` on, through every layer."""
         end = start + ids.shape[1]
         if mask is not None:  # the G heads of one key-value head lie one below the other
             mask = mask.repeat(1, 1, self.config.n_heads // self.config.n_kv_heads, 1)
@@ -229,8 +264,9 @@ class Decoder:
             hidden = hidden + self._attend(index, layer, normed, span)
             normed = self._norm(hidden, layer.mlp_norm)
             gate, up = F.linear(normed, layer.gate_up).chunk(2, dim=-1)
-            hidden = hidden + F.linear(F.silu(gate) * up, layer.down)
-        return hidden
+            inner = F.silu(gate) * up  # [B, T, F]
+            hidden = hidden + F.linear(inner, layer.down)
+        return LastLayer(inner, hidden)
 
     def _attend(self, index: int, layer: LayerWeights, normed: Tensor, span: _Span) -> Tensor:
         """Grouped-query attention, [B, T, D] → [B, T, D]."""

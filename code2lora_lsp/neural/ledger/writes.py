@@ -1,0 +1,131 @@
+"""What one text writes: for each token, a key and the error of predicting the next one.
+
+For token i of a text, with y_i the token after it, E the rows of the head, w and h the final norm's
+weight and input, and ĥ = h / rms(h):
+
+    x_i = input of the last layer's down_proj                              key,   [F]
+    g_i = E[y_i] − Σ_v p_i(v) E[v]
+    e_i = (w ⊙ g_i − ĥ · mean(ĥ ⊙ w ⊙ g_i)) / rms(h)                       error, [D]
+
+e_i is −∂NLL_i/∂(output of that down_proj), exactly, without a backward pass: nothing but the
+final norm and the head stands behind it. So Σ e_i x_iᵀ is minus the gradient of its weights.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from code2lora_lsp.errors import ShapeMismatch
+from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.lora import Projection
+
+WINDOW_TOKENS = 1024
+"""Longer texts are written in windows of as many tokens."""
+
+
+def written_projection(decoder: Decoder) -> Projection:
+    """The one projection a ledger adapts."""
+    return Projection(decoder.config.n_layers - 1, "down_proj")
+
+
+@dataclass(frozen=True)
+class Writes:
+    """Keys and errors of N tokens, with what a trial of an adapter needs.
+
+    Attributes:
+        keys: x_i, [N, F] float32.
+        errors: e_i, [N, D] float32.
+        outputs: h, the last layer's output without any adapter, [N, D] float32.
+        next_ids: y_i, [N] int64.
+    """
+
+    keys: Tensor
+    errors: Tensor
+    outputs: Tensor
+    next_ids: Tensor
+
+    @property
+    def n_tokens(self) -> int:
+        return self.keys.shape[0]
+
+    def __getitem__(self, rows: slice) -> "Writes":
+        return Writes(self.keys[rows], self.errors[rows], self.outputs[rows], self.next_ids[rows])
+
+
+def join(writes: Sequence[Writes]) -> Writes:
+    """One after another.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not writes:
+        raise ValueError("no writes to join; was a blank text written?")
+    return Writes(
+        torch.cat([one.keys for one in writes]),
+        torch.cat([one.errors for one in writes]),
+        torch.cat([one.outputs for one in writes]),
+        torch.cat([one.next_ids for one in writes]),
+    )
+
+
+def write(decoder: Decoder, header_ids: Sequence[int], text_ids: Sequence[int]) -> Writes:
+    """What a text writes that is read after its header; the header's own tokens are not written.
+
+    A text longer than ``WINDOW_TOKENS`` is read in windows, each after the header. With neither
+    header nor a second token nothing is predicted, and nothing written.
+
+    Raises:
+        ShapeMismatch: the header leaves no room for a window.
+    """
+    n_most = min(WINDOW_TOKENS, decoder.max_positions - len(header_ids))
+    if n_most < 2:
+        raise ShapeMismatch(
+            f"a header of {len(header_ids)} tokens; the decoder has {decoder.max_positions}"
+        )
+    windows = (text_ids[start : start + n_most] for start in range(0, len(text_ids), n_most))
+    found = list(_written(decoder, header_ids, windows))
+    return join(found) if found else _nothing(decoder)
+
+
+def _written(
+    decoder: Decoder, header_ids: Sequence[int], windows: Iterator[Sequence[int]]
+) -> Iterator[Writes]:
+    for window in windows:
+        ids = torch.tensor([*header_ids, *window], device=decoder.device)  # [T]
+        first = max(len(header_ids) - 1, 0)  # reads the last token of the header
+        if len(ids) - 1 > first:
+            states = decoder.last_layer(ids[None, :-1])
+            keys, outputs = states.inner[0, first:].float(), states.output[0, first:].float()
+            next_ids = ids[first + 1 :]
+            yield Writes(keys, errors_at(decoder, outputs, next_ids), outputs, next_ids)
+
+
+def _nothing(decoder: Decoder) -> Writes:
+    config = decoder.config
+    keys, errors = torch.empty(0, config.intermediate_width), torch.empty(0, config.width)
+    return Writes(keys, errors, errors, torch.empty(0, dtype=torch.int64))
+
+
+@torch.no_grad()
+def errors_at(decoder: Decoder, outputs: Tensor, next_ids: Tensor) -> Tensor:
+    """e_i of the module's equation.
+
+    Args:
+        decoder: its head and final norm are read.
+        outputs: the last layer's output, with an adapter or without, [N, D].
+        next_ids: y_i, [N] int64.
+
+    Returns:
+        [N, D] float32.
+    """
+    head = decoder.pristine.head.float()  # [V, D]
+    p = torch.softmax(decoder.logits(outputs), dim=-1)  # [N, V]
+    missing = head[next_ids] - p @ head  # [N, D]
+    wide = outputs.float()
+    inverse_rms = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + decoder.config.rms_norm_eps)
+    direction = wide * inverse_rms
+    scaled = decoder.pristine.final_norm.float() * missing
+    along = (direction * scaled).mean(-1, keepdim=True)
+    return (scaled - direction * along) * inverse_rms
