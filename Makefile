@@ -45,7 +45,8 @@ nano small: $(READY)  ## train the embedded model again: make nano CLONES=… [W
 	test -f $(WORK)/tokenizer/tokenizer.json || $(TRAINED).tokenizer $(WORK)/corpus $(WORK)/tokenizer
 	$(TRAINED).pretrain $(WORK)/corpus $(WORK)/tokenizer $(WORK)/$@ \
 		--model $@ --minutes $(MINUTES) --processes $(PROCESSES) --device $(DEVICE)
-	$(TRAINED).export $(WORK)/$@/checkpoint $(WORK)/corpus $(WORK)/tokenizer $(OUT)
+	$(TRAINED).export $(WORK)/$@/checkpoint $(WORK)/corpus $(WORK)/tokenizer $(OUT) \
+		--hardware "$(PROCESSES) processes on $(DEVICE)"
 	$(TRAINED).evaluate $(WORK)/corpus $(WORK)/$@/evaluation.json --model $@=$(OUT)
 	$(TRAINED).examples $(WORK)/corpus $(WORK)/$@/examples.md --folder $(OUT)
 	$(TRAINED).model_card $(OUT) $(WORK)/corpus --log $(WORK)/$@/log.jsonl \

@@ -17,7 +17,6 @@ from code2lora_lsp.repopeftbench import build
 from code2lora_lsp.repopeftbench.arguments import BUILD_OPTIONS
 from code2lora_lsp.repopeftbench.arms.arm import Arm, NotRun, Target
 from code2lora_lsp.repopeftbench.arms.registry import ArmOptions, Arms
-from code2lora_lsp.repopeftbench.demand import LEAST_GAIN_NATS
 from code2lora_lsp.repopeftbench.environment import describe, read_environment, write_environment
 from code2lora_lsp.repopeftbench.figures import all_figures
 from code2lora_lsp.repopeftbench.item_folder import read_items, read_manifest, read_targets
@@ -25,7 +24,14 @@ from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.repopeftbench.metrics import choose_code_bleu
 from code2lora_lsp.repopeftbench.own_versus_other import Adapters
 from code2lora_lsp.repopeftbench.plots import draw_all
-from code2lora_lsp.repopeftbench.report import ORACLE, WRONG, Report, as_markdown, demand_table
+from code2lora_lsp.repopeftbench.report import (
+    LEAST_GAIN_NATS,
+    ORACLE,
+    WRONG,
+    Report,
+    as_markdown,
+    demand_table,
+)
 from code2lora_lsp.repopeftbench.results import (
     adapter_folder,
     read_all_answers,
@@ -75,7 +81,7 @@ def _demand(arguments: argparse.Namespace, settings: Settings) -> int:
     """Backbone, oracle and wrong snippet; 1 when the oracle gains too little in some suite."""
     vars(arguments).update(
         crossed="", crossed_items=0, corpus=None, encoder=None, checkpoint=None,
-        static_checkpoint=None,
+        static_checkpoint=None, population=None,
     )  # fmt: skip
     _answer(arguments, settings, Shard(), [BACKBONE, ORACLE, WRONG])
     report = _read_report(arguments)
@@ -100,7 +106,8 @@ def _answer(
         scorer=Scorer(model), model_folder=model_folder, work_folder=folder / "work",
         targets=_one_per_repository(asked), corpus=arguments.corpus,
         checkpoint=arguments.checkpoint, static_checkpoint=arguments.static_checkpoint,
-        encoder_folder=arguments.encoder, settings=settings.model,
+        encoder_folder=arguments.encoder, population=arguments.population,
+        settings=settings.model,
     )  # fmt: skip
     arms = _arms(Arms(options), names)
     if shard.index == 0:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from code2lora_lsp.repopeftbench.arms.arm import NotRun
-from code2lora_lsp.repopeftbench.demand import LEAST_GAIN_NATS
 from code2lora_lsp.repopeftbench.figure import Figure
 from code2lora_lsp.repopeftbench.own_versus_other import METRIC, TABLE
 from code2lora_lsp.repopeftbench.scored import BACKBONE
 
 ABSENT = "-"
+LEAST_GAIN_NATS = 0.5
+"""A snippet with the answer has to save as much, or the items do not need the repository."""
 ORACLE, WRONG = "nearest-snippet", "wrong-repository-snippet"
 ARM_ORDER = (
     BACKBONE, "longer-prompt", "bm25-3", "bm25-8", "dense-3", "dense-8", "dependencies",

@@ -40,8 +40,9 @@ def export(
     output: Path,
     *,
     n_long_files: int,
+    hardware: str,
 ) -> dict[str, Any]:
-    """Write the model folder and return its manifest."""
+    """Write the model folder and return its manifest; ``hardware`` says what it was trained on."""
     output.mkdir(parents=True, exist_ok=True)
     progress = read_progress(checkpoint)
     weights, _ = read_tensors(checkpoint)
@@ -53,7 +54,7 @@ def export(
         shutil.copyfile(tokenizer / name, output / name)
     shipped = load_backbone_weights(output)
     measured = measure(progress.model, weights, shipped, corpus, tokenizer, n_long_files)
-    manifest = _manifest(progress, weights, measured, output)
+    manifest = _manifest(progress, weights, measured, output, hardware)
     (output / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
 
@@ -108,6 +109,7 @@ def _manifest(
     weights: dict[str, Tensor],
     measured: dict[str, Any],
     folder: Path,
+    hardware: str,
 ) -> dict[str, Any]:
     """What serving checks and the card repeats."""
     return {
@@ -123,6 +125,7 @@ def _manifest(
             "n_tokens": progress.n_tokens,
             "n_steps": progress.n_steps,
             "minutes": round(progress.elapsed_s / 60, 1),
+            "hardware": hardware,
         },
         "validation": measured,
         "sha256": {
@@ -137,10 +140,11 @@ def main() -> None:
     for name in ("checkpoint", "corpus", "tokenizer", "output"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--long-files", type=int, default=40)
+    parser.add_argument("--hardware", default="unnamed hardware", help="for the card")
     arguments = parser.parse_args()
     manifest = export(
         arguments.checkpoint, arguments.corpus, arguments.tokenizer, arguments.output,
-        n_long_files=arguments.long_files,
+        n_long_files=arguments.long_files, hardware=arguments.hardware,
     )  # fmt: skip
     print(json.dumps(manifest, indent=1))
 

@@ -37,16 +37,16 @@ def model_card(
 def _summary(manifest: dict[str, Any], repositories: list[dict[str, Any]]) -> str:
     training, millions = manifest["training"], manifest["n_parameters"] / 1e6
     train = [r for r in repositories if r["split"] == "train"]
-    tokens = sum(r["tokens"] for r in train) / 1e6
+    tokens, read = sum(r["tokens"] for r in train) / 1e6, training["n_tokens"] / 1e6
     return f"""# {manifest["name"]}
 
 A fill-in-the-middle model of Python for code2lora-lsp: {millions:.1f} M parameters,
 Qwen2 architecture and pre-tokenizer, byte-level BPE of 8,192 tokens, tied embeddings; trained from
 random weights by `code2lora_lsp.training.pretrain`.
 
-It read {training["n_tokens"] / 1e6:.1f} M tokens in {training["minutes"]:.0f} minutes on two CPU
-cores shared with other work, out of {tokens:.0f} M tokens of {len(train)} repositories: less than
-one pass, and far less than what its size could still learn from.
+It read {read:.1f} M tokens in {training["minutes"]:.0f} minutes on
+{training["hardware"]}: {read / tokens:.2f} passes over {tokens:.0f} M tokens of {len(train)}
+repositories.
 
 Stored as int8 with one scale per matrix row (`{manifest["quantisation"]}`).
 Trained on windows of 512, 1,024 and at last {manifest["trained_context_tokens"]:,} tokens.

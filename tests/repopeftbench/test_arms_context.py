@@ -13,7 +13,6 @@ from code2lora_lsp.repopeftbench.arms.oracle import NearestSnippetArm, WrongRepo
 from code2lora_lsp.repopeftbench.arms.plain import BackboneArm, LongerPromptArm
 from code2lora_lsp.repopeftbench.arms.retrieval import Bm25Index, DenseIndex, bm25_arm, dense_arm
 from code2lora_lsp.repopeftbench.arms.words import words_of
-from code2lora_lsp.repopeftbench.demand import Demand, demand_test
 from code2lora_lsp.repopeftbench.leaks import LeakFound
 from code2lora_lsp.runtime.models import encoder_of_backbone
 from tests.gitrepo import GitRepo
@@ -184,23 +183,3 @@ def test_the_oracle_shows_nothing_where_the_tree_lacks_the_answer(scorer, garage
 
 def test_the_control_needs_a_second_repository(scorer, garage):
     assert "two repositories" in WrongRepositorySnippetArm(scorer, [garage]).why_not()
-
-
-def test_the_demand_test_gives_the_three_means_and_refuses_to_guess(scorer, garage, pantry):
-    items = [garage_item(garage), garage_item(garage, "inflate_tyre", "(3)", identifier="")]
-    found = demand_test(scorer, {garage: items, pantry: []})
-    answers = BackboneArm(scorer).prepare(garage).answer(items)
-    assert found.n_items == 2
-    assert found.backbone == pytest.approx(
-        (answers[0].identifier_nats + answers[1].target_nats) / 2
-    )
-    assert len({found.backbone, found.oracle, found.wrong}) == 3
-    with pytest.raises(ValueError, match="no items"):
-        demand_test(scorer, {garage: [], pantry: []})
-    with pytest.raises(ValueError, match="two repositories"):
-        demand_test(scorer, {garage: items})
-
-
-def test_demand_holds_from_half_a_nat_on():
-    assert Demand(10, backbone=5.0, oracle=4.5, wrong=5.0).holds
-    assert not Demand(10, backbone=5.0, oracle=4.6, wrong=3.0).holds

@@ -61,6 +61,7 @@ def exported(tmp_path, tokenizer_folder, own_sources, monkeypatch):
         tokenizer_folder,
         tmp_path / "tiny",
         n_long_files=2,
+        hardware="one abacus",
     )
     return tmp_path / "tiny", manifest, weights
 
