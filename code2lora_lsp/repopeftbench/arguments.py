@@ -98,6 +98,9 @@ def _add_run(
     parser.add_argument("--encoder", type=Path, help="Hugging Face encoder, for the dense arms")
     parser.add_argument("--checkpoint", type=Path, help="Evo checkpoint, instead of the shipped")
     parser.add_argument("--static-checkpoint", type=Path, help="Static checkpoint")
+    parser.add_argument(
+        "--population", type=Path, help="of training.population, for the ledger's arms"
+    )
     parser.set_defaults(bench="run")
     return parser
 

@@ -9,6 +9,7 @@ import pytest
 from code2lora_lsp.repopeftbench.arms.gradient import TrainingPlan
 from code2lora_lsp.repopeftbench.arms.registry import ArmOptions, Arms, all_arms
 from tests.repopeftbench.test_arms_adapters import Planted, write_checkpoint
+from tests.repopeftbench.test_arms_ledger import write_population
 from tests.repopeftbench.tiny_bench import ENGINE, SETTINGS, WHEELS, garage_item
 
 PLAN = TrainingPlan(n_steps=2, rows_per_step=1, row_tokens=64, rank=2, alpha=4.0)
@@ -26,6 +27,7 @@ def options(scorer, model_folder, garage, pantry, tmp_path):
         work_folder=tmp_path / "work",
         targets=(garage, pantry),
         corpus=tmp_path / "corpus",
+        population=write_population(tmp_path / "population", model_folder),
         checkpoint=write_checkpoint(tmp_path / "evo"),
         repository_plan=PLAN,
         shared_plan=PLAN,
@@ -38,8 +40,14 @@ EXPECTED = {
     "backbone", "longer-prompt", "bm25-3", "bm25-8", "dense-3", "dense-8", "dependencies",
     "nearest-snippet", "wrong-repository-snippet", "unigram-cache", "full-fine-tuning",
     "full-fine-tuning+bm25-3", "shared-lora", "per-repository-lora", "code2lora-static",
-    "code2lora-evo",
+    "code2lora-evo", "ledger", "ledger-64", "ledger-shuffled",
 }  # fmt: skip
+
+
+SOURCES = (
+    "per-repository-lora", "code2lora-static", "code2lora-evo", "ledger", "ledger-64",
+    "ledger-shuffled",
+)  # fmt: skip
 
 
 def test_every_arm_runs_here_and_answers_every_item(options, garage):
@@ -53,7 +61,7 @@ def test_every_arm_runs_here_and_answers_every_item(options, garage):
     assert set(names) >= EXPECTED
     assert {n for n in names if "/" in n} == {
         f"{source}/{kind}"
-        for source in ("per-repository-lora", "code2lora-static", "code2lora-evo")
+        for source in SOURCES
         for kind in ("mean", "stale:1", "stale:5", "stale:20")
     }
     assert len(names) == len(set(names))
@@ -90,13 +98,16 @@ def test_an_adapter_arm_given_gets_its_controls(options, garage, pantry):
 
 
 def test_what_cannot_run_stays_in_the_list_with_its_reason(options):
-    bare = replace(options, corpus=None, checkpoint=None, targets=options.targets[:1])
+    bare = replace(
+        options, corpus=None, checkpoint=None, population=None, targets=options.targets[:1]
+    )
     reasons = {arm.name: arm.why_not() for arm in all_arms(bare)}
     absent = {name for name, reason in reasons.items() if reason is not None}
     assert absent == {
         "full-fine-tuning", "full-fine-tuning+bm25-3", "shared-lora", "wrong-repository-snippet",
         "per-repository-lora/mean",
-        *(n for n in reasons if n.startswith("code2lora")),
+        *(n for n in reasons if n.startswith(("code2lora", "ledger"))),
     }  # fmt: skip
+    assert "no population" in reasons["ledger-64"]
     assert "no corpus folder" in reasons["shared-lora"]
     assert "no Code2LoRA checkpoint" in reasons["code2lora-evo/stale:5"]

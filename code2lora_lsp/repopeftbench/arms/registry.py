@@ -3,7 +3,8 @@
 backbone  longer-prompt  bm25-3  bm25-8  dense-3  dense-8  dependencies
 nearest-snippet  wrong-repository-snippet  unigram-cache
 full-fine-tuning  full-fine-tuning+bm25-3
-X = shared-lora | per-repository-lora | code2lora-static | code2lora-evo | an arm given
+X = shared-lora | per-repository-lora | code2lora-static | code2lora-evo
+    | ledger | ledger-64 | ledger-shuffled | an arm given
 X/mean  X/other:<owner>/<name>  X/stale:<k>
 """
 
@@ -32,6 +33,7 @@ from code2lora_lsp.repopeftbench.arms.full_fine_tuning import (
     FullFineTuningArm,
 )
 from code2lora_lsp.repopeftbench.arms.gradient import TrainingPlan
+from code2lora_lsp.repopeftbench.arms.ledger import LedgerArm, LedgerPlan, TreeLedger
 from code2lora_lsp.repopeftbench.arms.oracle import NearestSnippetArm, WrongRepositorySnippetArm
 from code2lora_lsp.repopeftbench.arms.plain import BackboneArm, LongerPromptArm
 from code2lora_lsp.repopeftbench.arms.retrieval import bm25_arm, dense_arm
@@ -51,6 +53,10 @@ N_BEHIND = (1, 5, 20)
 """k of the stale arms among ``Arms.names``; any other is built when asked for."""
 
 
+LEDGER_RANK = 64
+"""Of the ledger as other tools would load it."""
+
+
 @dataclass(frozen=True)
 class ArmOptions:
     """What the arms are made of.
@@ -67,7 +73,9 @@ class ArmOptions:
             it; ``None`` embeds with the backbone.
         repository_plan: training of each per-repository LoRA.
         shared_plan: training of the shared LoRA and, at its own rate, of full fine-tuning.
-        adapter_arms: more of them, such as the ledger; they get the derived arms too.
+        population: a backbone's population statistics, made by ``training.population``.
+        ledger_plan: how the ledger arms write and read out.
+        adapter_arms: more of them; they get the derived arms too.
     """
 
     scorer: Scorer
@@ -84,6 +92,8 @@ class ArmOptions:
     fine_tuning_rate: float = LEARNING_RATE
     cache_weight: float = DEFAULT_WEIGHT
     settings: ModelSettings = field(default_factory=ModelSettings)
+    population: Path | None = None
+    ledger_plan: LedgerPlan = field(default_factory=LedgerPlan)
     adapter_arms: Sequence[AdapterArm] = ()
 
 
@@ -188,7 +198,19 @@ class Arms:
             PerRepositoryLoraArm(options.model_folder, tokenizer, options.repository_plan),
             Code2LoraStaticArm(self._followed(options.static_checkpoint, options.checkpoint)),
             Code2LoraEvoArm(self._followed(options.checkpoint)),
+            *self._ledger_arms(),
             *options.adapter_arms,
+        ]
+
+    def _ledger_arms(self) -> list[AdapterArm]:
+        options = self._options
+        ledger = TreeLedger(
+            options.scorer.model, options.model_folder, options.population, options.ledger_plan
+        )
+        return [
+            LedgerArm(ledger),
+            LedgerArm(ledger, LEDGER_RANK),
+            LedgerArm(ledger, is_shuffled=True),
         ]
 
     def _followed(self, *given: Path | None) -> FollowedCheckpoint:

@@ -1,0 +1,194 @@
+"""The ledger over the known tree, at once: its adapter, a low-rank one, and a shuffled control."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from code2lora_lsp.errors import SetupError
+from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.ledger.population import Population, load_population
+from code2lora_lsp.neural.ledger.readout import (
+    ReadoutPlan,
+    choose_step,
+    read_out,
+    truncated,
+)
+from code2lora_lsp.neural.ledger.statistics import Statistics, no_statistics, statistics_of
+from code2lora_lsp.neural.ledger.writes import Writes, join, written_projection
+from code2lora_lsp.neural.lora import LoraAdapter
+from code2lora_lsp.repopeftbench.arms.arm import CannotPrepare, Target
+from code2lora_lsp.repopeftbench.arms.known_tree import read_known_tree
+from code2lora_lsp.runtime.block_writer import BlockWriter
+from code2lora_lsp.runtime.model_loading import LoadedModel
+from code2lora_lsp.runtime.models import backbone_fingerprint
+from code2lora_lsp.text.blocks import blocks_of
+
+MOST_TOKENS = 80_000
+"""Written per repository; of a larger one files are drawn until it is reached."""
+
+HELD_OUT_SHARE = 0.1
+LEAST_TOKENS = 20
+"""Fewer written tokens leave nothing to choose a step with."""
+
+TOKENS_AT_ONCE = 8_192
+
+
+@dataclass(frozen=True)
+class LedgerPlan:
+    """How a tree is written and read out."""
+
+    readout: ReadoutPlan = field(default_factory=ReadoutPlan)
+    most_tokens: int = MOST_TOKENS
+    held_out_share: float = HELD_OUT_SHARE
+
+
+@dataclass(frozen=True)
+class WrittenTree:
+    """A target's ledger: what was written, and how far its read-out may go.
+
+    Attributes:
+        writes: of every token, in the order written.
+        step: η of this repository, chosen on its last tokens; 0 where any step does harm.
+    """
+
+    writes: Writes
+    step: float
+
+
+class TreeLedger:
+    """Writes known trees for the arms that read them out; the last two are remembered."""
+
+    def __init__(
+        self, model: LoadedModel, model_folder: Path, population: Path | None, plan: LedgerPlan
+    ) -> None:
+        """``population`` is a file made by ``training.population``."""
+        self._model, self._folder, self._path = model, model_folder, population
+        self.plan = plan
+        self.written = lru_cache(maxsize=2)(self._write_tree)
+        """Target → its ``WrittenTree``.
+
+        Raises:
+            CannotPrepare: there is too little source outside the hidden paths.
+            LeakFound: as ``read_known_tree``.
+        """
+
+    def why_not(self) -> str | None:
+        if not isinstance(self._model.backbone, Decoder):
+            return "a ledger is written with our own decoder, which runs the Qwen2 family"
+        if self._path is None:
+            return (
+                "no population statistics were given (--population); make them with "
+                "`python -m code2lora_lsp.training.population`"
+            )
+        try:
+            _ = self.population
+        except SetupError as error:
+            return str(error)
+        return None
+
+    @cached_property
+    def population(self) -> Population:
+        assert self._path is not None, "why_not was not asked"
+        return load_population(self._path, backbone_fingerprint(self._folder))
+
+    @property
+    def decoder(self) -> Decoder:
+        assert isinstance(self._model.backbone, Decoder), "why_not was not asked"
+        return self._model.backbone
+
+    @property
+    def recipe_key(self) -> str:
+        return f"{self.population.fingerprint}|{self.plan}"
+
+    def statistics(self, writes: Writes) -> Statistics:
+        config, grid = self.decoder.config, self.population.grid
+        total = no_statistics(config.width, config.intermediate_width, grid)
+        for start in range(0, writes.n_tokens, TOKENS_AT_ONCE):
+            total = total + statistics_of(writes[start : start + TOKENS_AT_ONCE], grid)
+        return total
+
+    def direction(self, writes: Writes) -> Tensor:
+        """R / η of some writes, [D, F]."""
+        return read_out(self.statistics(writes), self.population, self.plan.readout)
+
+    def _write_tree(self, target: Target) -> WrittenTree:
+        written = list(self._write_files(target))
+        n_tokens = sum(one.n_tokens for one in written)
+        if n_tokens < LEAST_TOKENS:
+            raise CannotPrepare(
+                f"{target.repository} at {target.known_commit_id[:12]} has {n_tokens} "
+                f"tokens to write outside its hidden paths; {LEAST_TOKENS} are needed"
+            )
+        writes = join(written)
+        n_held_out = round(n_tokens * self.plan.held_out_share)
+        direction = self.direction(writes[:-n_held_out])
+        step = choose_step(self.decoder, direction, writes[-n_held_out:], self.plan.readout.step)
+        return WrittenTree(writes, step)
+
+    def _write_files(self, target: Target) -> Iterator[Writes]:
+        """Block by block, files in an order that path and seed decide, until it is enough."""
+        writer = BlockWriter(self.decoder, self._model.tokenizer)
+
+        def place(path: str) -> bytes:
+            return hashlib.sha256(f"{target.seed} {path}".encode()).digest()
+
+        n_tokens = 0
+        for file in sorted(read_known_tree(target).files, key=lambda file: place(file.path)):
+            for block in blocks_of(file.path, file.text):
+                writes = writer.writes(block)
+                yield writes
+                n_tokens += writes.n_tokens
+                if n_tokens >= self.plan.most_tokens:
+                    return
+
+
+class LedgerArm:
+    """``ledger``: prediction errors regressed on keys over the known tree; nothing is trained.
+
+    ``ledger-64`` keeps rank 64 of it. ``ledger-shuffled`` gives each key another token's error, at
+    the same step: what it still gains, a bag of the repository's tokens would gain.
+    """
+
+    def __init__(
+        self, ledger: TreeLedger, rank: int | None = None, *, is_shuffled: bool = False
+    ) -> None:
+        """``rank`` ``None`` keeps the whole update, as does a rank above the whole one's."""
+        self._ledger, self._rank, self._is_shuffled = ledger, rank, is_shuffled
+        kind = "-shuffled" if is_shuffled else ""
+        self.name = f"ledger{kind}" if rank is None else f"ledger{kind}-{rank}"
+
+    @property
+    def recipe_key(self) -> str:
+        return f"{self._ledger.recipe_key}|{self._rank}|{self._is_shuffled}"
+
+    def why_not(self) -> str | None:
+        return self._ledger.why_not()
+
+    def ready(self) -> None:
+        _ = self._ledger.population
+
+    def adapter(self, target: Target) -> LoraAdapter | None:
+        """``None`` where every step does harm on the tokens held out."""
+        tree = self._ledger.written(target)
+        if tree.step == 0.0:
+            return None
+        writes = _shuffled(tree.writes, target.seed) if self._is_shuffled else tree.writes
+        update = tree.step * self._ledger.direction(writes)
+        rank = None if self._rank is None else min(self._rank, *update.shape)
+        pair = truncated(update, self._ledger.population, self._ledger.plan.readout, rank)
+        projection = written_projection(self._ledger.decoder)
+        return LoraAdapter({projection: pair}, 1.0, target.known_commit_id)
+
+    def n_commits(self, target: Target) -> int:
+        del target
+        return 0
+
+
+def _shuffled(writes: Writes, seed: int) -> Writes:
+    order = torch.randperm(writes.n_tokens, generator=torch.Generator().manual_seed(seed))
+    return Writes(writes.keys, writes.errors[order], writes.outputs, writes.next_ids)
