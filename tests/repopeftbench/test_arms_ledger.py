@@ -103,11 +103,20 @@ def test_a_low_rank_is_near_the_whole_and_a_rank_too_large_is_the_whole(ledger, 
 
 
 def test_hidden_files_are_not_written(ledger, garage):
-    n_tokens = ledger.written(garage).writes.n_tokens
-    shown = ledger.written(replace(garage, hidden_paths=frozenset())).writes.n_tokens
+    n_tokens = ledger.readout(garage).n_tokens
+    shown = ledger.readout(replace(garage, hidden_paths=frozenset())).n_tokens
     n_hidden = len(ledger._model.tokenizer.encode(CAR))
     assert n_hidden * 0.9 < shown - n_tokens <= n_hidden
     assert {file.path for file in read_known_tree(garage).files}.isdisjoint(garage.hidden_paths)
+
+
+def test_two_arms_of_one_ledger_write_a_tree_once(ledger, garage, monkeypatch):
+    asked = []
+    writes = ledger.writes
+    monkeypatch.setattr(ledger, "writes", lambda target: asked.append(target) or writes(target))
+    LedgerArm(ledger).adapter(garage)
+    LedgerArm(ledger, 4).adapter(garage)
+    assert asked == [garage]
 
 
 def test_the_shuffled_control_has_the_same_keys_and_errors_in_other_pairs(ledger, garage):
@@ -115,7 +124,7 @@ def test_the_shuffled_control_has_the_same_keys_and_errors_in_other_pairs(ledger
     assert shuffled.name == "ledger-shuffled"
     assert torch.equal(update_of(shuffled, garage), update_of(shuffled, garage))
     assert not torch.allclose(update_of(shuffled, garage), update_of(own, garage), rtol=0.1)
-    before = ledger.written(garage).writes
+    before = ledger.writes(garage)
     after = _shuffled(before, garage.seed)
     assert torch.equal(after.keys, before.keys)
     assert torch.equal(after.errors.sort(0).values, before.errors.sort(0).values)
@@ -125,9 +134,9 @@ def test_the_shuffled_control_has_the_same_keys_and_errors_in_other_pairs(ledger
 
 def test_no_more_tokens_are_written_than_asked_for(scorer, model_folder, population, garage):
     few = TreeLedger(scorer.model, model_folder, population, replace(PLAN, most_tokens=100))
-    assert 100 <= few.written(garage).writes.n_tokens < 400
+    assert 100 <= few.readout(garage).n_tokens < 400
     many = TreeLedger(scorer.model, model_folder, population, PLAN)
-    assert many.written(garage).writes.n_tokens > few.written(garage).writes.n_tokens
+    assert many.readout(garage).n_tokens > few.readout(garage).n_tokens
 
 
 def test_where_every_step_does_harm_there_is_no_adapter(ledger, garage, monkeypatch):
@@ -139,7 +148,7 @@ def test_where_every_step_does_harm_there_is_no_adapter(ledger, garage, monkeypa
 
     monkeypatch.setattr(ledger_module, "choose_step", nothing_helps)
     assert LedgerArm(ledger).adapter(garage) is None
-    assert held_out == [round(0.1 * ledger.written(garage).writes.n_tokens)]
+    assert held_out == [round(0.1 * ledger.readout(garage).n_tokens)]
 
 
 def test_a_tree_without_source_cannot_be_prepared(ledger, garage, tmp_path):

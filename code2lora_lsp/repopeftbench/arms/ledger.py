@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -48,20 +48,25 @@ class LedgerPlan:
 
 
 @dataclass(frozen=True)
-class WrittenTree:
-    """A target's ledger: what was written, and how far its read-out may go.
+class TreeReadout:
+    """What a target's ledger asks for.
 
     Attributes:
-        writes: of every token, in the order written.
+        direction: R / η over every token written, [D, F].
         step: η of this repository, chosen on its last tokens; 0 where any step does harm.
+        n_tokens: written.
     """
 
-    writes: Writes
+    direction: Tensor
     step: float
+    n_tokens: int
 
 
 class TreeLedger:
-    """Writes known trees for the arms that read them out; the last two are remembered."""
+    """Writes known trees for the arms that read them out.
+
+    Read-outs are remembered, so that of two arms only the first one asked pays for writing.
+    """
 
     def __init__(
         self, model: LoadedModel, model_folder: Path, population: Path | None, plan: LedgerPlan
@@ -69,13 +74,7 @@ class TreeLedger:
         """``population`` is a file made by ``training.population``."""
         self._model, self._folder, self._path = model, model_folder, population
         self.plan = plan
-        self.written = lru_cache(maxsize=2)(self._write_tree)
-        """Target → its ``WrittenTree``.
-
-        Raises:
-            CannotPrepare: there is too little source outside the hidden paths.
-            LeakFound: as ``read_known_tree``.
-        """
+        self._readouts: dict[Target, TreeReadout] = {}
 
     def why_not(self) -> str | None:
         if not isinstance(self._model.backbone, Decoder):
@@ -116,7 +115,33 @@ class TreeLedger:
         """R / η of some writes, [D, F]."""
         return read_out(self.statistics(writes), self.population, self.plan.readout)
 
-    def _write_tree(self, target: Target) -> WrittenTree:
+    def readout(self, target: Target) -> TreeReadout:
+        """Direction and step of a target.
+
+        Raises:
+            CannotPrepare, LeakFound: as ``writes``.
+        """
+        if target not in self._readouts:
+            self._readouts[target] = self._read_out(self.writes(target))
+        return self._readouts[target]
+
+    def _read_out(self, writes: Writes) -> TreeReadout:
+        """The step is chosen without the tokens it is measured on, the direction then uses all."""
+        n_held_out = round(writes.n_tokens * self.plan.held_out_share)
+        kept, held_out = self.statistics(writes[:-n_held_out]), writes[-n_held_out:]
+        direction = read_out(kept, self.population, self.plan.readout)
+        step = choose_step(self.decoder, direction, held_out, self.plan.readout.step)
+        everything = kept + self.statistics(held_out)
+        direction = read_out(everything, self.population, self.plan.readout)
+        return TreeReadout(direction, step, writes.n_tokens)
+
+    def writes(self, target: Target) -> Writes:
+        """Of every token of the known tree, or of as many as are enough, in the order written.
+
+        Raises:
+            CannotPrepare: there is too little source outside the hidden paths.
+            LeakFound: as ``read_known_tree``.
+        """
         written = list(self._write_files(target))
         n_tokens = sum(one.n_tokens for one in written)
         if n_tokens < LEAST_TOKENS:
@@ -124,11 +149,7 @@ class TreeLedger:
                 f"{target.repository} at {target.known_commit_id[:12]} has {n_tokens} "
                 f"tokens to write outside its hidden paths; {LEAST_TOKENS} are needed"
             )
-        writes = join(written)
-        n_held_out = round(n_tokens * self.plan.held_out_share)
-        direction = self.direction(writes[:-n_held_out])
-        step = choose_step(self.decoder, direction, writes[-n_held_out:], self.plan.readout.step)
-        return WrittenTree(writes, step)
+        return join(written)
 
     def _write_files(self, target: Target) -> Iterator[Writes]:
         """Block by block, files in an order that path and seed decide, until it is enough."""
@@ -174,15 +195,18 @@ class LedgerArm:
 
     def adapter(self, target: Target) -> LoraAdapter | None:
         """``None`` where every step does harm on the tokens held out."""
-        tree = self._ledger.written(target)
-        if tree.step == 0.0:
+        readout = self._ledger.readout(target)
+        if readout.step == 0.0:
             return None
-        writes = _shuffled(tree.writes, target.seed) if self._is_shuffled else tree.writes
-        update = tree.step * self._ledger.direction(writes)
+        update = readout.step * (self._shuffled(target) if self._is_shuffled else readout.direction)
         rank = None if self._rank is None else min(self._rank, *update.shape)
         pair = truncated(update, self._ledger.population, self._ledger.plan.readout, rank)
         projection = written_projection(self._ledger.decoder)
         return LoraAdapter({projection: pair}, 1.0, target.known_commit_id)
+
+    def _shuffled(self, target: Target) -> Tensor:
+        writes = _shuffled(self._ledger.writes(target), target.seed)
+        return self._ledger.direction(writes)
 
     def n_commits(self, target: Target) -> int:
         del target
