@@ -83,8 +83,8 @@ Loss by the tokens of the same file that stand before, nats per token, long file
 
 Gaps filled exactly, greedy, untrimmed, with a 95 % interval from resampling repositories
 ({", ".join(f"{n[kind]} {name}s" for kind, name in zip(KINDS, ("line", "call", "identifier"), strict=True))}).
-Bits per byte: of the first {evaluation["n_texts"]} texts of 3,000 characters left to right, and of the
-rests of lines.
+Bits per byte: of the first 3,000 characters of {evaluation["n_texts"]} files left to right, and of the
+rests of lines as served, where what is typed of a word costs nothing.
 
 {chr(10).join(head + rows)}
 

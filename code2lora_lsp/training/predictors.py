@@ -86,19 +86,30 @@ class ModelPredictor:
         return text
 
     def gap_nats(self, before: str, target: str, after: str) -> float:
-        """See ``Predictor``."""
-        return self._nats(self._prompt(before, after), self.tokenizer.encode(target))
+        """See ``Predictor``: as served, so that what is typed of a word costs nothing."""
+        kept, typed = self._healer.split(before) if self._heals else (before, "")
+        begun = self._healer.begin(typed)
+        ids = self.tokenizer.encode(typed + target)
+        nats = 0.0
+        for token, logits in zip(ids, self._logits(self._prompt(kept, after), ids), strict=True):
+            allowed = begun.allowed()
+            total = logits if allowed is None else logits[list(allowed)]
+            nats += float(torch.logsumexp(total, 0) - logits[token])
+            begun.accept(token)
+        return nats
 
     def text_nats(self, text: str) -> float:
         """See ``Predictor``."""
-        return self._nats([self._prompts.fim.end_of_text], self.tokenizer.encode(text))
+        ids = self.tokenizer.encode(text)
+        logits = self._logits([self._prompts.fim.end_of_text], ids)
+        return F.cross_entropy(logits, torch.tensor(ids), reduction="sum").item()
 
     @torch.inference_mode()
-    def _nats(self, prompt: list[int], target: list[int]) -> float:
+    def _logits(self, prompt: list[int], target: list[int]) -> Tensor:
+        """What is predicted at each token of ``target``, [M, V] float32."""
         ids = torch.tensor([[*prompt, *target]])
         hidden: Tensor = self._decoder.hidden_states(ids, torch.ones_like(ids))[0]
-        logits = F.linear(hidden[len(prompt) - 1 : -1], self._decoder.pristine.head)
-        return F.cross_entropy(logits.float(), ids[0, len(prompt) :], reduction="sum").item()
+        return F.linear(hidden[len(prompt) - 1 : -1], self._decoder.pristine.head).float()
 
 
 class NgramPredictor:
@@ -146,10 +157,16 @@ class NgramPredictor:
         n_kept = _common_length(whole, self._tokenizer.encode(before)[:-1])
         context = whole[:n_kept]
         typed = before[len(self._tokenizer.decode(context)) :]
-        known = self._next(context, self._counts(context), typed).sum()
         last = self._next(whole[:-1], self._counts(whole[:-1]), self._texts[whole[-1]]).sum()
-        nats = self._nats(context, whole[n_kept:-1])
-        return nats - float(np.log(last)) + float(np.log(known))
+        nats = self._nats(context, whole[n_kept:-1]) - float(np.log(last))
+        return nats - self._typed_nats(context, typed)
+
+    def _typed_nats(self, context: list[int], typed: str) -> float:
+        """What it costs to begin with ``typed``: of all tokens that do, or of its own tokens."""
+        share = self._next(context, self._counts(context), typed).sum()
+        if share > 0:
+            return -float(np.log(share))
+        return self._nats(context, self._tokenizer.encode(typed))
 
     def text_nats(self, text: str) -> float:
         """See ``Predictor``."""

@@ -91,6 +91,14 @@ def test_a_5_gram_goes_on_as_its_text_did_wherever_the_cursor_stands(tokenizer, 
     assert outcome.nats < 1.0
 
 
+def test_what_is_typed_in_several_tokens_still_has_a_cost(tokenizer):
+    ids = np.array(tokenizer.encode("for item in items:\n    use(item)\n" * 30))
+    plain = NgramPredictor(BackOffModel(ids, tokenizer.vocabulary_size), tokenizer, 0.0)
+    for typed in ("x = zq", "x = zqv", "            "):
+        assert np.isfinite(plain.gap_nats(typed, "wertyuiop()", "\n"))
+        assert np.isfinite(plain._typed_nats([], "zqvx_77"))
+
+
 def test_a_cache_makes_the_files_own_names_likelier(tokenizer):
     ids = np.array(tokenizer.encode("for item in items:\n    use(item)\n" * 30))
     model = BackOffModel(ids, tokenizer.vocabulary_size)
