@@ -97,8 +97,8 @@ rests of lines as served, where what is typed of a word costs nothing.
 _NOTES = {
     "previous": "- *previous* is the embedded model of the release before.",
     "with infilling, short run": (
-        "- The two short runs had the same shape, data, seed and time (11 minutes of one core)\n"
-        "  and an older tokenizer; the one without infilling is asked by the prefix alone."
+        "- The two short runs had the same shape, data, seed and number of tokens (1.04 M) and an\n"
+        "  older tokenizer; the one without infilling is asked by the prefix alone."
     ),
 }
 
