@@ -1,6 +1,7 @@
 """Text ↔ token ids, and the fill-in-the-middle tokens a completion needs."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,18 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _BYTE_OF = _byte_alphabet()
+_MARKER = re.compile(r"<\S+>")
+
+
+def _make_markers_special(fast: tokenizers.Tokenizer) -> None:
+    """Mark added tokens such as ``<|fim_prefix|>`` special; their ids stay.
+
+    Qwen2.5-Coder calls its own ordinary. Then source code that spells one would become the marker,
+    and one that the model writes would be shown.
+    """
+    added = (token.content for token in fast.get_added_tokens_decoder().values())
+    markers = [content for content in added if _MARKER.fullmatch(content)]
+    fast.add_special_tokens([tokenizers.AddedToken(c, special=True) for c in markers])
 
 
 class Tokenizer:
@@ -69,6 +82,7 @@ class Tokenizer:
             raise ModelMismatch(
                 f"{path} is no tokenizer this version reads ({error}); copy the model folder again"
             ) from error
+        _make_markers_special(fast)
         fast.no_padding()
         fast.no_truncation()
         fast.encode_special_tokens = True  # text that spells a special token is only text
@@ -95,8 +109,9 @@ class Tokenizer:
 
     def token_bytes(self) -> dict[int, bytes]:
         """What each ordinary token of a byte-level tokenizer stands for; empty for other kinds."""
-        special = self.special_ids()
-        spelled = {i: t for t, i in self._fast.get_vocab().items() if i not in special}
+        spelled = {i: t for t, i in self._fast.get_vocab(with_added_tokens=False).items()}
+        for added in self._fast.get_added_tokens_decoder():
+            spelled.pop(added, None)
         if not all(c in _BYTE_OF for token in spelled.values() for c in token):
             return {}
         return {i: bytes(_BYTE_OF[c] for c in token) for i, token in spelled.items()}
