@@ -17,7 +17,7 @@ LEAST_GAIN_NATS = 0.5
 ORACLE, WRONG = "nearest-snippet", "wrong-repository-snippet"
 ARM_ORDER = (
     BACKBONE, "longer-prompt", "bm25-3", "bm25-8", "dense-3", "dense-8", "dependencies",
-    "full-fine-tuning", "full-fine-tuning+bm25-3", "shared-lora", "per-repository-lora",
+    "full-fine-tuning", "full-fine-tuning-bm25-3", "shared-lora", "per-repository-lora",
     "code2lora-static", "code2lora-evo", "unigram-cache", WRONG, ORACLE,
 )  # fmt: skip
 PUBLISHED = (("exact_match", "EM %"), ("edit_similarity", "EditSim"), ("code_bleu", "CodeBLEU"))

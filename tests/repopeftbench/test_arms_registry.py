@@ -8,6 +8,7 @@ import pytest
 
 from code2lora_lsp.repopeftbench.arms.gradient import TrainingPlan
 from code2lora_lsp.repopeftbench.arms.registry import ArmOptions, Arms, all_arms
+from code2lora_lsp.repopeftbench.results import own_path
 from tests.repopeftbench.test_arms_adapters import Planted, write_checkpoint
 from tests.repopeftbench.test_arms_ledger import write_population
 from tests.repopeftbench.tiny_bench import ENGINE, SETTINGS, WHEELS, garage_item
@@ -39,7 +40,7 @@ def options(scorer, model_folder, garage, pantry, tmp_path):
 EXPECTED = {
     "backbone", "longer-prompt", "bm25-3", "bm25-8", "dense-3", "dense-8", "dependencies",
     "nearest-snippet", "wrong-repository-snippet", "unigram-cache", "full-fine-tuning",
-    "full-fine-tuning+bm25-3", "shared-lora", "per-repository-lora", "code2lora-static",
+    "full-fine-tuning-bm25-3", "shared-lora", "per-repository-lora", "code2lora-static",
     "code2lora-evo", "ledger", "ledger-64", "ledger-shuffled",
 }  # fmt: skip
 
@@ -48,6 +49,11 @@ SOURCES = (
     "per-repository-lora", "code2lora-static", "code2lora-evo", "ledger", "ledger-64",
     "ledger-shuffled",
 )  # fmt: skip
+
+
+def test_every_name_can_be_a_folder(options, tmp_path):
+    folders = {own_path(tmp_path, name, "state").parent for name in Arms(options).names}
+    assert len(folders) == len(Arms(options).names)
 
 
 def test_every_arm_runs_here_and_answers_every_item(options, garage):
@@ -104,7 +110,7 @@ def test_what_cannot_run_stays_in_the_list_with_its_reason(options):
     reasons = {arm.name: arm.why_not() for arm in all_arms(bare)}
     absent = {name for name, reason in reasons.items() if reason is not None}
     assert absent == {
-        "full-fine-tuning", "full-fine-tuning+bm25-3", "shared-lora", "wrong-repository-snippet",
+        "full-fine-tuning", "full-fine-tuning-bm25-3", "shared-lora", "wrong-repository-snippet",
         "per-repository-lora/mean",
         *(n for n in reasons if n.startswith(("code2lora", "ledger"))),
     }  # fmt: skip

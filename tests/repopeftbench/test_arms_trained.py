@@ -161,7 +161,7 @@ def test_full_fine_tuning_trains_every_weight_saves_a_model_folder_and_answers(
     model = fine_tuned(scorer, model_folder, corpus, tmp_path / "tuned")
     plain, retrieving = FullFineTuningArm(model), FineTunedRetrievalArm(model, 3)
     assert (plain.why_not(), retrieving.why_not()) == (None, None)
-    assert retrieving.name == "full-fine-tuning+bm25-3"
+    assert retrieving.name == "full-fine-tuning-bm25-3"
     item = garage_item(garage)
     alone = plain.prepare(garage).answer([item])[0]
     with_snippets = retrieving.prepare(garage).answer([item])[0]

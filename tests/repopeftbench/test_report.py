@@ -89,7 +89,7 @@ def test_each_table_has_its_line(markdown, line):
 
 def test_arms_come_as_the_paper_lists_them_each_before_what_is_derived_of_it():
     names = [
-        "backbone", "bm25-3", "full-fine-tuning+bm25-3", "code2lora-evo", "code2lora-evo/mean",
+        "backbone", "bm25-3", "full-fine-tuning-bm25-3", "code2lora-evo", "code2lora-evo/mean",
         "code2lora-evo/stale:1", "code2lora-evo/stale:5", "code2lora-evo/stale:20", "our-own",
         "our-own/mean",
     ]  # fmt: skip

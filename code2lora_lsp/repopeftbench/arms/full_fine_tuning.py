@@ -131,10 +131,10 @@ class FullFineTuningArm:
 
 
 class FineTunedRetrievalArm:
-    """``full-fine-tuning+bm25-3``: the same weights behind a retrieval arm."""
+    """``full-fine-tuning-bm25-3``: the same weights behind a retrieval arm."""
 
     def __init__(self, model: FineTunedModel, n_snippets: int) -> None:
-        self.name = f"full-fine-tuning+bm25-{n_snippets}"
+        self.name = f"full-fine-tuning-bm25-{n_snippets}"
         self._model, self._n_snippets = model, n_snippets
 
     @property

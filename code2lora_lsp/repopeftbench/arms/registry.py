@@ -2,7 +2,7 @@
 
 backbone  longer-prompt  bm25-3  bm25-8  dense-3  dense-8  dependencies
 nearest-snippet  wrong-repository-snippet  unigram-cache
-full-fine-tuning  full-fine-tuning+bm25-3
+full-fine-tuning  full-fine-tuning-bm25-3
 X = shared-lora | per-repository-lora | code2lora-static | code2lora-evo
     | ledger | ledger-64 | ledger-shuffled | an arm given
 X/mean  X/other:<owner>/<name>  X/stale:<k>
