@@ -1,5 +1,6 @@
 """Logits → token. Greedy: the same question always has the same answer."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -41,16 +42,24 @@ class GreedySampler:
             ShapeMismatch: the logits are not [V].
             ValueError: they hold NaN, so there is no likeliest.
         """
-        if tuple(logits.shape) != (self._vocabulary_size,):
-            raise ShapeMismatch(f"logits {list(logits.shape)}, want [{self._vocabulary_size}]")
-        allowed = logits
-        if self._banned.numel():
-            allowed = logits.index_fill(0, self._banned.to(logits.device), float("-inf"))
+        allowed = self.without_banned(logits)
         if among is not None:
             ids = torch.tensor(among, device=logits.device)
             sampled = self._likeliest(allowed[ids])
             return Sampled(int(ids[sampled.token_id]), sampled.log_probability)
         return self._likeliest(allowed)
+
+    def without_banned(self, logits: Tensor) -> Tensor:
+        """The same, -inf where an id is banned, [V]. The argument is unchanged.
+
+        Raises:
+            ShapeMismatch: the logits are not [V].
+        """
+        if tuple(logits.shape) != (self._vocabulary_size,):
+            raise ShapeMismatch(f"logits {list(logits.shape)}, want [{self._vocabulary_size}]")
+        if not self._banned.numel():
+            return logits
+        return logits.index_fill(0, self._banned.to(logits.device), -math.inf)
 
     @staticmethod
     def _likeliest(allowed: Tensor) -> Sampled:
@@ -59,3 +68,11 @@ class GreedySampler:
         if log_probability != log_probability:  # noqa: PLR0124 - NaN is the only such number
             raise ValueError("the logits hold NaN")
         return Sampled(int(token), log_probability)
+
+
+def log_probabilities(logits: Tensor, among: Sequence[int] | None = None) -> Tensor:
+    """Log p of the next token, [V] of the logits' dtype; -inf for ids that are not ``among``."""
+    if among is not None:
+        ids = torch.tensor(among, device=logits.device)
+        logits = torch.full_like(logits, -math.inf).index_copy(0, ids, logits[ids])
+    return torch.log_softmax(logits, dim=0)

@@ -3,29 +3,23 @@
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
-import torch
 from torch import Tensor
 
 from code2lora_lsp.neural.lora import LoraAdapter
-from code2lora_lsp.neural.sampling import GreedySampler
+from code2lora_lsp.neural.mixing import Mixer
 from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.repopeftbench.arms.arm import Answer
 from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.repopeftbench.prompts import MAX_NEW_TOKENS, Prompt, PromptMaker
+from code2lora_lsp.runtime.decoding import Decoding
 from code2lora_lsp.runtime.model_loading import LoadedModel
-from code2lora_lsp.text.fim import stop_ids
-from code2lora_lsp.text.healing import LONGEST_TYPED_CHARS, Healer
+from code2lora_lsp.text.healing import LONGEST_TYPED_CHARS
 from code2lora_lsp.text.tokenizer import Tokenizer
 
 LONGEST_TARGET_TOKENS = 512
-
-Mix = Callable[[Tensor, str], Tensor]
-"""(log p of the next token [V], what is written so far) → other log p [V], normalised too.
-
-What is written begins with what is typed; see ``Prompt``.
-"""
 
 
 class Scorer:
@@ -49,11 +43,9 @@ class Scorer:
         """
         self.model = model
         self.prompts = PromptMaker(model, prompt_tokens, heals=heals)
-        self._healer = Healer(model.tokenizer)
+        self.decoding = Decoding(model.tokenizer, model.backbone.vocabulary_size)
         self._heals, self._scores_end = heals, scores_end
         self._end_of_text = model.tokenizer.fim_tokens().end_of_text
-        self._stops = stop_ids(model.tokenizer.fim_tokens())
-        self._sampler = _sampler(model, self._stops)
         room = self.prompts.prompt_tokens + max(MAX_NEW_TOKENS, LONGEST_TARGET_TOKENS)
         self._session = DecodeSession(model.backbone, room)
 
@@ -98,25 +90,25 @@ class Scorer:
             )
         return min(room, self.prompts.prompt_tokens)
 
-    def answer(self, item: Item, prompt: Prompt, mix: Mix | None = None) -> Answer:
+    def answer(self, item: Item, prompt: Prompt, mixer: Mixer | None = None) -> Answer:
         """Read, decode and score one item with the bound adapter.
 
         Args:
             item: only its target and identifier are read here.
             prompt: of at most ``prompt_budget(item.target)`` tokens.
-            mix: changes the probabilities the target is scored with, not the decoding.
+            mixer: changes what the text is chosen from and the target is scored with.
         """
         started_s = time.perf_counter()
-        text = self.decode(prompt, stops_at_line="\n" not in item.target)
+        text = self.decode(prompt, stops_at_line="\n" not in item.target, mixer=mixer)
         seconds = time.perf_counter() - started_s
-        return self.scored(item, prompt, text, seconds, mix)
+        return self.scored(item, prompt, text, seconds, mixer)
 
     def scored(
-        self, item: Item, prompt: Prompt, text: str, seconds: float, mix: Mix | None = None
+        self, item: Item, prompt: Prompt, text: str, seconds: float, mixer: Mixer | None = None
     ) -> Answer:
         """The answer ``text``, with the target's nats after ``prompt``."""
-        written = self.model.tokenizer.encode(prompt.typed + item.target)
-        token_nats = self.target_nats(prompt, written, mix)
+        written = self.decoding.healer.encode(prompt.typed, item.target)
+        token_nats = self.target_nats(prompt, written, mixer)
         identifier_nats = None
         if item.identifier:
             touched = identifier_tokens(self.model.tokenizer, written, item, len(prompt.typed))
@@ -131,66 +123,38 @@ class Scorer:
             seconds=seconds,
         )
 
-    def decode(self, prompt: Prompt, *, stops_at_line: bool = True) -> str:
+    def decode(
+        self, prompt: Prompt, *, stops_at_line: bool = True, mixer: Mixer | None = None
+    ) -> str:
         """Greedy completion of up to 64 tokens; special tokens end it and are never part of it.
 
         With ``stops_at_line``, it ends before the first line break that follows any text.
         """
         self._session.reset()
         logits = self._session.feed(prompt.token_ids, _go_on).logits
-        begun = self._healer.begin(prompt.typed)
-        ids: list[int] = []
+        writing = self.decoding.write(
+            prompt.token_ids, prompt.typed, logits, self._session.advance, mixer
+        )
         text = ""
-        while len(ids) < MAX_NEW_TOKENS:
-            token = self._sampler.pick(logits, begun.allowed()).token_id
-            if token in self._stops:
-                break
-            begun.accept(token)
-            ids.append(token)
-            text = self.model.tokenizer.decode(ids)[len(prompt.typed) :]
+        for written in islice(writing, MAX_NEW_TOKENS):
+            text = written.text
             if stops_at_line and "\n" in text.lstrip():
                 return _first_line(text)
-            if len(ids) < MAX_NEW_TOKENS:
-                logits = self._session.advance(token)
         return text
 
     def target_nats(
-        self, prompt: Prompt, written: Sequence[int], mix: Mix | None = None
+        self, prompt: Prompt, written: Sequence[int], mixer: Mixer | None = None
     ) -> tuple[float, ...]:
-        """-log p of each token of what is typed and the target, teacher-forced.
-
-        While something typed is left to write, p is over the tokens that agree with it; then over
-        the whole vocabulary. What is typed thus costs nothing, only what was open to choice.
-        """
+        """-log p of each token of what is typed and the target; see ``Decoding.nats``."""
         wanted = [*written, *([self._end_of_text] if self._scores_end else [])]
-        logits = self._session.feed(prompt.token_ids, _go_on).logits
-        begun = self._healer.begin(prompt.typed)
-        nats: list[float] = []
-        for index, token in enumerate(wanted):
-            log_p = _log_p(logits, begun.allowed())
-            if mix is not None:
-                log_p = mix(log_p, self.model.tokenizer.decode(list(wanted[:index])))
-            nats.append(-float(log_p[token]))
-            begun.accept(token)
-            if index + 1 < len(wanted):
-                logits = self._session.advance(token)
-        return tuple(nats)
+        forced = self._forced(prompt, wanted)
+        return tuple(self.decoding.nats(prompt.token_ids, prompt.typed, wanted, forced, mixer))
 
-
-def _log_p(logits: Tensor, among: Sequence[int] | None) -> Tensor:
-    """Log p of the next token, [V] float64, normalised over ``among`` where it is given."""
-    wide = logits.double()
-    if among is not None:
-        ids = torch.tensor(among, device=logits.device)
-        wide = torch.full_like(wide, -math.inf).index_copy(0, ids, wide[ids])
-    return torch.log_softmax(wide, dim=0)
-
-
-def _sampler(model: LoadedModel, stops: frozenset[int]) -> GreedySampler:
-    """As in serving: stops may be chosen, no other special token and no id without text."""
-    n_logits = model.backbone.vocabulary_size
-    beyond = range(model.tokenizer.vocabulary_size, n_logits)
-    return GreedySampler(n_logits, (model.tokenizer.special_ids() - stops) | set(beyond))
+    def _forced(self, prompt: Prompt, wanted: Sequence[int]) -> Iterator[Tensor]:
+        """Logits after the prompt and after each wanted token but the last."""
+        yield self._session.feed(prompt.token_ids, _go_on).logits
+        for token in wanted[:-1]:
+            yield self._session.advance(token)
 
 
 def _first_line(text: str) -> str:

@@ -6,17 +6,16 @@ Everything here runs on the engine's thread.
 import math
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from pathspec import GitIgnoreSpec
-from torch import Tensor
 
 from code2lora_lsp.cancellation import Deadline
 from code2lora_lsp.config import CompletionSettings, Settings
 from code2lora_lsp.errors import ModelMismatch
 from code2lora_lsp.history.secrets import is_secret_path
-from code2lora_lsp.neural.sampling import GreedySampler
+from code2lora_lsp.neural.mixing import Mixer
 from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.runtime.api import (
     Completion,
@@ -27,8 +26,8 @@ from code2lora_lsp.runtime.api import (
     Timings,
     Trigger,
 )
-from code2lora_lsp.text.fim import Order, PromptBuilder, common_newline, stop_ids, with_lf
-from code2lora_lsp.text.healing import Healer
+from code2lora_lsp.runtime.decoding import Decoding, Written
+from code2lora_lsp.text.fim import Order, PromptBuilder, common_newline, with_lf
 from code2lora_lsp.text.loops import loop_start
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.text.trim import Gap, is_finished, is_left_open, trim, with_newline
@@ -123,12 +122,16 @@ class Completer:
         self._tokenizer = tokenizer
         self._settings = settings
         self._prompts = PromptBuilder(tokenizer, order, prompt_tokens, settings.suffix_tokens)
-        self._healer = Healer(tokenizer)
-        self._stops = stop_ids(self._prompts.fim)
-        banned = (tokenizer.special_ids() - self._stops) | set(range(n_ids, n_logits))
-        self._sampler = GreedySampler(n_logits, banned)
+        self._decoding = Decoding(tokenizer, n_logits)
+        self._mixer: Mixer | None = None
         self._shown: dict[str, _Shown] = {}
         self._last_prompt: tuple[int, ...] = ()
+
+    def bind(self, mixer: Mixer | None) -> None:
+        """Mix what ``mixer`` knows into every completion from here on; forgets if it is another."""
+        if mixer is not self._mixer:
+            self._mixer = mixer
+            self.forget()
 
     def forget(self) -> None:
         """Drop the completions shown: another adapter is bound now."""
@@ -159,7 +162,7 @@ class Completer:
         if typed_through is not None:
             return self._offer(question, typed_through, adapter_commit, Timings())
         started_s = time.perf_counter()
-        kept, typed = self._healer.split(question.gap.before)
+        kept, typed = self._decoding.healer.split(question.gap.before)
         prompt = self._prompts.build(request.document.uri, kept, question.gap.after, request.path)
         self._last_prompt = prompt.token_ids
         built_s = time.perf_counter()
@@ -168,7 +171,10 @@ class Completer:
         except TimeUp:
             return NoCompletion(Reason.TIMED_OUT, "while reading the prompt")
         fed_s = time.perf_counter()
-        decoded = self._decode(fed.logits, typed, question.gap, deadline, check)
+        writing = self._decoding.write(
+            prompt.token_ids, typed, fed.logits, self._session.advance, self._mixer
+        )
+        decoded = self._collect(writing, typed, question.gap, deadline, check)
         timings = Timings(
             prompt_s=built_s - started_s,
             prefill_s=fed_s - built_s,
@@ -179,34 +185,34 @@ class Completer:
         )
         return self._judge(question, decoded, adapter_commit, timings, deadline)
 
-    def _decode(
-        self, logits: Tensor, typed: str, gap: Gap, deadline: Deadline, check: Callable[[], None]
+    def _collect(
+        self,
+        writing: Iterator[Written],
+        typed: str,
+        gap: Gap,
+        deadline: Deadline,
+        check: Callable[[], None],
     ) -> _Decoded:
-        """Greedy tokens until the text is finished, a stop id comes, or a budget ends.
-
-        ``typed`` is written first and is not part of the text.
-        """
+        """What is written until it is finished, goes in circles, or a budget ends."""
         token_ids: list[int] = []
-        log_probability, n_new, text, begun = 0.0, 0, "", self._healer.begin(typed)
+        log_probability, n_new, text = 0.0, 0, ""
         while not deadline.has_passed:
             check()
-            sampled = self._sampler.pick(logits, begun.allowed())
-            if sampled.token_id in self._stops:
+            written = next(writing, None)
+            if written is None:
                 break
-            begun.accept(sampled.token_id)
-            token_ids.append(sampled.token_id)
-            if begun.allowed() is None:  # what only repeats the typed text says nothing
-                log_probability, n_new = log_probability + sampled.log_probability, n_new + 1
+            token_ids.append(written.token_id)
+            if written.is_new:  # what only repeats the typed text says nothing
+                log_probability, n_new = log_probability + written.log_probability, n_new + 1
             second_round = loop_start(token_ids)
             if second_round is not None:
                 text = self._tokenizer.decode(token_ids[:second_round])[len(typed) :]
                 text = "" if is_left_open(text, gap) else text
                 break
-            text = self._tokenizer.decode(token_ids)[len(typed) :]
+            text = written.text
             is_last = len(token_ids) >= self._settings.max_tokens or self._session.room == 0
             if is_last or is_finished(text, gap):
                 break
-            logits = self._session.advance(sampled.token_id)
         return _Decoded(text, log_probability / max(n_new, 1), len(token_ids))
 
     def _judge(

@@ -14,7 +14,8 @@ from code2lora_lsp.text.tokenizer import Tokenizer
 
 LONGEST_TYPED_CHARS = 48
 N_REMEMBERED = 256
-_BLANKS = (b" ", b"\t")
+_BLANKS = (" ", "\t")
+_BLANK_BYTES = (b" ", b"\t")
 
 
 class TokenBytes:
@@ -47,7 +48,7 @@ class TokenBytes:
         ):
             if not content.startswith(wanted):
                 break
-            if not (is_space and content[len(wanted) : len(wanted) + 1] in _BLANKS):
+            if not (is_space and content[len(wanted) : len(wanted) + 1] in _BLANK_BYTES):
                 longer.append(token_id)
         parts = (self._by_bytes.get(wanted[:length]) for length in range(1, len(wanted)))
         return [*longer, *(token_id for token_id in parts if token_id is not None)]
@@ -67,6 +68,16 @@ class Healer:
         # What is not ASCII may be stored in another form than it is typed in, and then not match.
         is_usable = typed.isascii() and before.endswith(typed) and len(typed) < LONGEST_TYPED_CHARS
         return (before[: len(before) - len(typed)], typed) if is_usable else (before, "")
+
+    def encode(self, typed: str, rest: str) -> list[int]:
+        """Ids that write both and that may come one after the other.
+
+        White space that is typed is not made longer, so blanks after it are tokens of their own.
+        """
+        encode = self._tokenizer.encode
+        if typed and not typed.strip() and rest.startswith(_BLANKS):
+            return [*encode(typed), *encode(rest)]
+        return encode(typed + rest)
 
     def begin(self, typed: str) -> "Typed":
         """What has to be written first."""

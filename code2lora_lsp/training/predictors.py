@@ -1,8 +1,10 @@
 """What can be asked to fill a gap: a model folder in one prompt order, or a cheap explanation."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -15,10 +17,9 @@ from torch import Tensor
 from code2lora_lsp.config import CompletionSettings
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.decoder_config import decoder_config, read_config_json
-from code2lora_lsp.neural.sampling import GreedySampler
 from code2lora_lsp.neural.weights import load_backbone_weights
-from code2lora_lsp.text.fim import Order, PromptBuilder, stop_ids
-from code2lora_lsp.text.healing import Healer
+from code2lora_lsp.runtime.decoding import Decoding
+from code2lora_lsp.text.fim import Order, PromptBuilder
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.training.ngram import BackOffModel
 
@@ -58,10 +59,8 @@ class ModelPredictor:
             self.tokenizer, order or "spm", budget.prompt_tokens, suffix_tokens
         )
         self._is_infilling = order is not None
-        self._healer, self._heals = Healer(self.tokenizer), heal
-        special, stops = self.tokenizer.special_ids(), stop_ids(self._prompts.fim)
-        self._sampler = GreedySampler(self._decoder.vocabulary_size, special - stops)
-        self._stops = stops
+        self._decoding = Decoding(self.tokenizer, self._decoder.vocabulary_size)
+        self._heals = heal
 
     def _prompt(self, before: str, after: str) -> list[int]:
         ids = list(self._prompts.build("evaluation", before, after).token_ids)
@@ -71,32 +70,28 @@ class ModelPredictor:
 
     def complete(self, before: str, after: str, is_enough: Callable[[str], bool]) -> str:
         """See ``Predictor``."""
-        kept, typed = self._healer.split(before) if self._heals else (before, "")
-        begun, prompt = self._healer.begin(typed), self._prompt(kept, after)
+        kept, typed = self._split(before)
+        prompt = self._prompt(kept, after)
         cache = self._decoder.new_cache(len(prompt) + MOST_TOKENS)
-        logits, chosen, text = self._decoder.prefill(prompt, cache), list[int](), ""
-        while len(chosen) < MOST_TOKENS and not (text and is_enough(text)):
-            token = self._sampler.pick(logits, begun.allowed()).token_id
-            if token in self._stops:
+        logits = self._decoder.prefill(prompt, cache)
+        writing = self._decoding.write(
+            prompt, typed, logits, lambda token: self._decoder.decode_one(token, cache)
+        )
+        text = ""
+        for written in islice(writing, MOST_TOKENS):
+            text = written.text
+            if text and is_enough(text):
                 break
-            begun.accept(token)
-            chosen.append(token)
-            text = self.tokenizer.decode(chosen)[len(typed) :]
-            logits = self._decoder.decode_one(token, cache)
         return text
 
     def gap_nats(self, before: str, target: str, after: str) -> float:
         """See ``Predictor``: as served, so that what is typed of a word costs nothing."""
-        kept, typed = self._healer.split(before) if self._heals else (before, "")
-        begun = self._healer.begin(typed)
-        ids = self.tokenizer.encode(typed + target)
-        nats = 0.0
-        for token, logits in zip(ids, self._logits(self._prompt(kept, after), ids), strict=True):
-            allowed = begun.allowed()
-            total = logits if allowed is None else logits[list(allowed)]
-            nats += float(torch.logsumexp(total, 0) - logits[token])
-            begun.accept(token)
-        return nats
+        kept, typed = self._split(before)
+        prompt, ids = self._prompt(kept, after), self._decoding.healer.encode(typed, target)
+        return math.fsum(self._decoding.nats(prompt, typed, ids, self._logits(prompt, ids)))
+
+    def _split(self, before: str) -> tuple[str, str]:
+        return self._decoding.healer.split(before) if self._heals else (before, "")
 
     def text_nats(self, text: str) -> float:
         """See ``Predictor``."""

@@ -10,6 +10,7 @@ from code2lora_lsp.repopeftbench.arms.arm import Target
 from code2lora_lsp.repopeftbench.arms.known_tree import KnownFile, KnownTree, read_known_tree
 from code2lora_lsp.repopeftbench.arms.plain import BackboneArm
 from code2lora_lsp.repopeftbench.arms.unigram_cache import (
+    CacheMixer,
     UnigramCache,
     UnigramCacheArm,
     choose_weight,
@@ -68,15 +69,15 @@ def test_every_step_of_an_answer_is_normalised_healing_included(scorer, garage):
     item = garage_item(garage, prefix="engine.ig", target="nite_sparkplug(14)", identifier="")
     prompt, sums = scorer.prompts.make(item), []
 
-    def mix(log_p, written):
-        pending, new = prompt.typed[len(written) :], written[len(prompt.typed) :]
-        mixed = cache.mixed(log_p, item.prefix + new, 0.3, pending)
-        sums.append(float(mixed.exp().sum()))
-        assert not torch.isinf(mixed).all()
-        return mixed
+    class Watched(CacheMixer):
+        def mixed(self, log_p, context):
+            mixed = super().mixed(log_p, context)
+            sums.append(float(mixed.exp().sum()))
+            assert not torch.isinf(mixed).all()
+            return mixed
 
     scorer.bind(None)
-    found = scorer.answer(item, prompt, mix)
+    found = scorer.answer(item, prompt, Watched(scorer, cache, item.prefix, prompt, 0.3))
     assert sums == pytest.approx([1.0] * len(sums))
     assert math.isfinite(found.target_nats)
 

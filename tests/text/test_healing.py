@@ -59,3 +59,22 @@ def test_white_space_that_is_typed_is_not_made_longer(typed):
     assert typed in texts
     assert f"{typed}return" in texts or typed != " "
     assert not any(text.startswith(typed + blank) for text in texts for blank in " \t")
+
+
+@pytest.mark.parametrize(
+    ("typed", "rest"),
+    [
+        (" ", " # why"),
+        ("    ", "    return 1"),
+        ("    ", "return 1"),
+        ("(opti", "ons)"),
+        ("", " x"),
+    ],
+)
+def test_what_stands_there_is_always_written_in_tokens_that_may_come(typed, rest):
+    begun, ids = HEALER.begin(typed), HEALER.encode(typed, rest)
+    for token_id in ids:
+        allowed = begun.allowed()
+        assert allowed is None or token_id in allowed
+        begun.accept(token_id)
+    assert NANO.decode(ids) == typed + rest

@@ -23,6 +23,7 @@ from code2lora_lsp.repopeftbench.arms.arm import Answer, Cost, Prepared, Target
 from code2lora_lsp.repopeftbench.arms.known_tree import KnownTree, read_known_tree
 from code2lora_lsp.repopeftbench.arms.words import names_of
 from code2lora_lsp.repopeftbench.items import Item
+from code2lora_lsp.repopeftbench.prompts import Prompt
 from code2lora_lsp.repopeftbench.scoring import Scorer
 from code2lora_lsp.text.tokenizer import Tokenizer
 
@@ -100,6 +101,24 @@ def typed_part(before: str) -> str:
     return found[0] if found else ""
 
 
+class CacheMixer:
+    """The mixture at one item. Satisfies ``Mixer``."""
+
+    def __init__(
+        self, scorer: Scorer, cache: UnigramCache, prefix: str, prompt: Prompt, weight: float
+    ) -> None:
+        """``prefix`` is the item's, what is typed included."""
+        self._decode, self._cache, self._weight = scorer.model.tokenizer.decode, cache, weight
+        self._before, self._typed = prefix[-200:], prompt.typed
+        self._n_read = len(scorer.decoding.text_before(prompt.token_ids))
+
+    def mixed(self, log_p: Tensor, context: Sequence[int]) -> Tensor:
+        """See ``Mixer``."""
+        written = self._decode(list(context[self._n_read :]))
+        pending, new = self._typed[len(written) :], written[len(self._typed) :]
+        return self._cache.mixed(log_p, self._before + new, self._weight, pending)
+
+
 class PreparedCache:
     """Answers with the commonest continuation; scores with the mixture. Satisfies ``Prepared``."""
 
@@ -122,13 +141,8 @@ class PreparedCache:
         seconds = time.perf_counter() - started_s
         budget = self._scorer.prompt_budget(item.target)
         prompt = self._scorer.prompts.make(item, budget_tokens=budget)
-        tail = item.prefix[-200:]
-
-        def mix(log_p: Tensor, written: str) -> Tensor:
-            pending, new = prompt.typed[len(written) :], written[len(prompt.typed) :]
-            return self._cache.mixed(log_p, tail + new, weight, pending)
-
-        return self._scorer.scored(item, prompt, text, seconds, mix)
+        mixer = CacheMixer(self._scorer, self._cache, item.prefix, prompt, weight)
+        return self._scorer.scored(item, prompt, text, seconds, mixer)
 
 
 class UnigramCacheArm:
