@@ -57,8 +57,9 @@ class PlantedCache:
     def crop(self, length: int) -> None:
         del self.tokens[length:]
 
-    def rebind(self, adapter_id: str | None) -> None:
-        self.tokens.clear()
+    def rebind(self, adapter_id: str | None, *, keeps_tokens: bool = False) -> None:
+        if not keeps_tokens:
+            self.tokens.clear()
         self.adapter_id = adapter_id
 
 
@@ -93,6 +94,9 @@ class PlantedDecoder:
 
         if adapter.adapter_id in self.rejected:
             raise AdapterRejected("the fake was told to reject it")
+
+    def keeps_cache(self, before: LoraAdapter | None, after: LoraAdapter | None) -> bool:
+        return False
 
     def merged(self, adapter: LoraAdapter | None) -> PlantedWeights:
         return PlantedWeights(adapter.adapter_id if adapter else None)

@@ -25,8 +25,11 @@ class Cache(Protocol):
     def crop(self, length: int) -> None:
         """Keep the first ``length`` tokens."""
 
-    def rebind(self, adapter_id: str | None) -> None:
-        """Forget every token; what follows is computed with ``adapter_id``."""
+    def rebind(self, adapter_id: str | None, *, keeps_tokens: bool = False) -> None:
+        """What follows is computed with ``adapter_id``; forget every token.
+
+        With ``keeps_tokens`` they stay: see ``Backbone.keeps_cache``.
+        """
 
 
 class Backbone(Protocol):
@@ -50,6 +53,9 @@ class Backbone(Protocol):
 
     def check_fits(self, adapter: LoraAdapter) -> None:
         """Raise ``AdapterRejected`` unless every pair fits a projection."""
+
+    def keeps_cache(self, before: LoraAdapter | None, after: LoraAdapter | None) -> bool:
+        """Whether keys and values computed with one adapter are those of the other, bit by bit."""
 
     def merged(self, adapter: LoraAdapter | None) -> Any:
         """Weights with ``adapter`` in the second buffer; ``None`` is the pristine ones, no copy.

@@ -28,7 +28,7 @@ from code2lora_lsp.neural.decoder_weights import (
     merge_into,
     projection_views,
 )
-from code2lora_lsp.neural.lora import LoraAdapter
+from code2lora_lsp.neural.lora import LoraAdapter, leaves_cache_alone
 
 
 class KvCache:
@@ -49,8 +49,9 @@ class KvCache:
             raise ShapeMismatch(f"cannot keep {length} of {len(self.tokens)} cached tokens")
         del self.tokens[length:]
 
-    def rebind(self, adapter_id: str | None) -> None:
-        self.tokens.clear()
+    def rebind(self, adapter_id: str | None, *, keeps_tokens: bool = False) -> None:
+        if not keeps_tokens:
+            self.tokens.clear()
         self.adapter_id = adapter_id
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,6 +138,10 @@ class Decoder:
 
     def check_fits(self, adapter: LoraAdapter) -> None:
         check_fits(self._pristine_views, adapter)
+
+    def keeps_cache(self, before: LoraAdapter | None, after: LoraAdapter | None) -> bool:
+        n_layers = self.config.n_layers
+        return leaves_cache_alone(before, n_layers) and leaves_cache_alone(after, n_layers)
 
     @torch.inference_mode()
     def merged(self, adapter: LoraAdapter | None) -> DecoderWeights:

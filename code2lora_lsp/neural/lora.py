@@ -101,6 +101,18 @@ class LoraAdapter:
         return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
+def leaves_cache_alone(adapter: LoraAdapter | None, n_layers: int) -> bool:
+    """Whether all keys and values are those of the plain backbone.
+
+    Behind the last layer's keys and values stand only its own other projections.
+    """
+    projections = adapter.pairs if adapter is not None else ()
+    return all(
+        projection.layer == n_layers - 1 and projection.name not in {"k_proj", "v_proj"}
+        for projection in projections
+    )
+
+
 def delta_cosine(first: LoraAdapter, second: LoraAdapter) -> float:
     """Cosine of the two effective updates ΔW over all shared projections, without forming ΔW.
 

@@ -2,6 +2,7 @@
 
 Here lies the invariant "a KV cache belongs to one adapter": binding rebuilds the merged weights
 and forgets every cached token in the same call, and the backbone refuses a pair that differs.
+Tokens stay where both adapters, as the ledger's do, leave keys and values as the backbone's.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,6 +43,7 @@ class DecodeSession:
         self.capacity_tokens = min(capacity_tokens, backbone.max_positions)
         self._cache: Cache = backbone.new_cache(self.capacity_tokens)
         self._weights: Any = backbone.merged(None)
+        self._adapter: LoraAdapter | None = None
 
     @property
     def adapter_id(self) -> str | None:
@@ -67,10 +69,13 @@ class DecodeSession:
             return False
         if adapter is not None:
             self.backbone.check_fits(adapter)
-        self._weights = self.backbone.merged(None)
-        self._cache.rebind(None)  # should the merge fail half-way, the plain backbone is bound
+        keeps = self.backbone.keeps_cache(self._adapter, adapter)
+        self._weights, self._adapter = self.backbone.merged(None), None
+        # should the merge fail half-way, the plain backbone is bound
+        self._cache.rebind(None, keeps_tokens=keeps)
         self._weights = self.backbone.merged(adapter)
-        self._cache.rebind(self._weights.adapter_id)
+        self._cache.rebind(self._weights.adapter_id, keeps_tokens=keeps)
+        self._adapter = adapter
         return True
 
     def reset(self) -> None:

@@ -14,7 +14,12 @@ from torch import Tensor
 
 from code2lora_lsp.errors import AdapterRejected, ModelMismatch, ShapeMismatch
 from code2lora_lsp.neural.decoder_weights import HALF_MERGED, check_fits, merge_into
-from code2lora_lsp.neural.lora import PROJECTION_NAMES, LoraAdapter, Projection
+from code2lora_lsp.neural.lora import (
+    PROJECTION_NAMES,
+    LoraAdapter,
+    Projection,
+    leaves_cache_alone,
+)
 
 
 class TransformersCache:
@@ -36,8 +41,9 @@ class TransformersCache:
             self.entries.crop(-surplus)
         del self.tokens[length:]
 
-    def rebind(self, adapter_id: str | None) -> None:
-        self.crop(0)
+    def rebind(self, adapter_id: str | None, *, keeps_tokens: bool = False) -> None:
+        if not keeps_tokens:
+            self.crop(0)
         self.adapter_id = adapter_id
 
 
@@ -103,6 +109,10 @@ class TransformersDecoder:
         if not self._views:
             raise AdapterRejected("this architecture's projections have names we do not know")
         check_fits(self._views, adapter)
+
+    def keeps_cache(self, before: LoraAdapter | None, after: LoraAdapter | None) -> bool:
+        n_layers = int(self.pristine.module.config.num_hidden_layers)
+        return leaves_cache_alone(before, n_layers) and leaves_cache_alone(after, n_layers)
 
     @torch.inference_mode()
     def merged(self, adapter: LoraAdapter | None) -> TransformersWeights:

@@ -146,6 +146,40 @@ def test_binding_an_adapter_discards_the_kv_cache(decoder):
     assert torch.equal(back.logits, plain.logits)
 
 
+def only(name, layer=TINY.n_layers - 1, seed=4):
+    whole = random_adapter(seed=seed)
+    projection = Projection(layer, name)
+    return LoraAdapter({projection: whole.pairs[projection]}, scale=0.7)
+
+
+@pytest.mark.parametrize("name", ["down_proj", "gate_proj", "o_proj", "q_proj"])
+def test_behind_the_last_keys_and_values_an_adapter_keeps_the_cache_and_changes_the_logits(
+    decoder, name
+):
+    session = DecodeSession(decoder, 128)
+    plain = session.feed(PROMPT, lambda: None)
+    for adapter in (only(name), only("down_proj", seed=5), None, only(name)):
+        session.bind(adapter)
+        kept = session.feed(PROMPT, lambda: None)
+        assert kept.reused_tokens == len(PROMPT) - 1
+        fresh = DecodeSession(decoder, 128)
+        fresh.bind(adapter)
+        assert torch.allclose(kept.logits, fresh.feed(PROMPT, lambda: None).logits, atol=1e-5)
+    assert not torch.allclose(kept.logits, plain.logits, atol=1e-2)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("k_proj", 1), ("v_proj", 1), ("down_proj", 0)])
+def test_an_adapter_that_reaches_keys_or_values_drops_the_cache(decoder, name, layer):
+    session = DecodeSession(decoder, 128)
+    session.bind(only("down_proj"))
+    session.feed(PROMPT, lambda: None)
+    session.bind(only(name, layer))
+    assert session.tokens == ()
+    session.feed(PROMPT, lambda: None)
+    session.bind(only("down_proj"))
+    assert session.tokens == ()
+
+
 def test_a_cache_of_one_adapter_never_meets_the_weights_of_another(decoder):
     cache = decoder.new_cache(64)
     first = decoder.merged(random_adapter(seed=1))
