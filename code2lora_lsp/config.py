@@ -70,12 +70,14 @@ class FollowSettings:
         enabled: keep an adapter per repository.
         poll_s: seconds between stat polls, the safety net under the file watcher.
         exclude: extra path patterns (gitignore style) that never reach an adapter or a prompt.
+        working_tree: what is saved in tracked files is known before it is committed.
         state_dir: where states are kept; empty means the platform's cache folder.
     """
 
     enabled: bool = True
     poll_s: float = 1.5
     exclude: tuple[str, ...] = ()
+    working_tree: bool = True
     state_dir: str = ""
 
 

@@ -122,7 +122,7 @@ class EngineState(Enum):
 
 
 class FollowState(Enum):
-    """Where a repository's adapter is in its life."""
+    """Where what is known of a repository is in its life."""
 
     WAITING = "waiting"
     FOLLOWING = "following"
@@ -137,7 +137,10 @@ class RepositoryStatus:
 
     Attributes:
         head: commit id of HEAD, ``None`` on an unborn branch.
-        adapter_commit: commit the published adapter stands for, ``None`` before the first.
+        adapter_id: ``None`` before the first, and where no step of the ledger helps.
+        adapter_commit: commit the published knowledge stands for, ``None`` before the first.
+        knowledge_id: changes with the adapter and with the sharp memory published with it.
+        edited_files: tracked files whose saved text is in it although it is not committed.
         commits_behind: stepped commits from ``adapter_commit`` to ``head``; ``None`` if unknown.
         drift: 1 − cosine between this adapter's ΔW and the one published before it.
         detail: the last error or remark, in one sentence; empty when all is well.
@@ -153,6 +156,8 @@ class RepositoryStatus:
     drift: float | None = None
     last_step_s: float | None = None
     detail: str = ""
+    knowledge_id: str | None = None
+    edited_files: int = 0
 
 
 @dataclass(frozen=True)
@@ -232,8 +237,11 @@ class Backend(Protocol):
     def refresh(self, root: Path) -> None:
         """Read HEAD again now and follow it; also undoes ``roll_back``."""
 
+    def saved(self, path: Path) -> None:
+        """A file was saved; if a followed repository tracks it, its text becomes known."""
+
     def roll_back(self, root: Path) -> str | None:
-        """Publish the adapter before the current one and pin it; its commit id, or ``None``."""
+        """Publish what was known before and pin it; its commit id, or ``None``."""
 
     def unload(self) -> None:
         """Free the backbone's memory. The next ``start`` loads it again."""

@@ -11,7 +11,6 @@ from code2lora_lsp.config import CompletionSettings, Settings
 from code2lora_lsp.errors import Code2LoraError, NotARepository, SetupError
 from code2lora_lsp.history.discovery import locate
 from code2lora_lsp.neural.lora import LoraAdapter
-from code2lora_lsp.runtime.adapter_slot import AdapterSlot
 from code2lora_lsp.runtime.api import (
     BackendStatus,
     CompletionRequest,
@@ -25,8 +24,9 @@ from code2lora_lsp.runtime.api import (
 )
 from code2lora_lsp.runtime.engine import Engine
 from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus
+from code2lora_lsp.runtime.follower import Following
+from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 from code2lora_lsp.runtime.models import (
-    FollowModels,
     backbone_folder,
     checkpoint_folder,
     load_follow_models,
@@ -52,7 +52,7 @@ class LocalBackend:
         self._lock = threading.RLock()
         self._engine: Engine | None = None
         self._token = object()
-        self._models: FollowModels | None = None
+        self._models: Following | None = None
         self._why_none = MODELS_NOT_LOADED
         self._loaders: dict[object, threading.Thread] = {}
         self._trackers: dict[Path, Tracker] = {}
@@ -116,6 +116,13 @@ class LocalBackend:
         if tracker is not None:
             tracker.refresh()
 
+    def saved(self, path: Path) -> None:
+        holding = [root for root in list(self._trackers) if path.is_relative_to(root)]
+        root = max(holding, key=lambda root: len(root.parts), default=None)
+        tracker = self._trackers.get(root) if root else None
+        if tracker is not None:
+            tracker.saved(path)
+
     def roll_back(self, root: Path) -> str | None:
         tracker = self._trackers.get(root)
         return tracker.roll_back() if tracker else None
@@ -148,8 +155,8 @@ class LocalBackend:
             backbone=seen.backbone,
             device=seen.device,
             dtype=seen.dtype,
-            checkpoint=models.state_key.partition("-")[0] if models else None,
-            recipe_id=models.recipe.recipe_id if models else None,
+            checkpoint=models.checkpoint_id if models else None,
+            recipe_id=models.recipe_id if models else None,
             memory_bytes=seen.memory_bytes,
             detail=seen.detail or self._failure,
             last_empty_reason=self._own_empty_reason or seen.last_empty_reason,
@@ -177,7 +184,8 @@ class LocalBackend:
     def adapter(self, root: Path) -> LoraAdapter | None:
         """The adapter now published for a repository, for export."""
         tracker = self._trackers.get(root)
-        return tracker.slot.current if tracker else None
+        knowledge = tracker.slot.current if tracker else None
+        return knowledge.adapter if knowledge else None
 
     def _let_go(self) -> Engine | None:
         """Make the current engine and models not current; the engine, for whoever ends it."""
@@ -192,7 +200,7 @@ class LocalBackend:
         """Follow a repository, unless it is, or following is off."""
         if root in self._trackers or self._is_closed or not self._settings.follow.enabled:
             return
-        tracker = Tracker(root, self._settings.follow, AdapterSlot(), self._tell, self._progress)
+        tracker = Tracker(root, self._settings.follow, KnowledgeSlot(), self._tell, self._progress)
         self._trackers[root] = tracker
         tracker.start()
         tracker.attach(self._models, self._why_none)
@@ -268,7 +276,7 @@ class LocalBackend:
             return
         self._hand_out(models, token, "")
 
-    def _hand_out(self, models: FollowModels | None, token: object, why_none: str) -> None:
+    def _hand_out(self, models: Following | None, token: object, why_none: str) -> None:
         """Make ``models`` current for every tracker, unless their engine was let go meanwhile."""
         with self._lock:
             if self._token is not token or self._is_closed:

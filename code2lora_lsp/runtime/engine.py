@@ -18,9 +18,7 @@ from code2lora_lsp.cancellation import Cancellation, Cancelled, Deadline
 from code2lora_lsp.config import Settings
 from code2lora_lsp.errors import AdapterRejected, Code2LoraError
 from code2lora_lsp.neural.backbone import Backbone
-from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.neural.session import DecodeSession
-from code2lora_lsp.runtime.adapter_slot import AdapterSlot
 from code2lora_lsp.runtime.api import (
     CompletionRequest,
     CompletionResult,
@@ -31,6 +29,8 @@ from code2lora_lsp.runtime.api import (
 )
 from code2lora_lsp.runtime.completer import Completer, Doorkeeper
 from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus, translated
+from code2lora_lsp.runtime.knowledge import Knowledge
+from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 from code2lora_lsp.runtime.model_loading import LoadedModel, ReportProgress, load_model
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ _WHY_NOT = {
 @dataclass(eq=False)
 class _Job:
     request: CompletionRequest
-    slot: AdapterSlot | None
+    slot: KnowledgeSlot | None
     deadline: Deadline
     future: "Future[CompletionResult]" = field(default_factory=Future)
     superseded: Cancellation = field(default_factory=Cancellation)
@@ -85,13 +85,13 @@ class Engine:
         self._inbox: dict[str, _Job] = {}
         self._running: _Job | None = None
         self._stopping = threading.Event()
-        self._adapter_changed = False
+        self._knowledge_changed = False
         self._status = EngineStatus()
         self._session: DecodeSession | None = None
         self._completer: Completer | None = None
-        self._active_slot: AdapterSlot | None = None
-        self._slots: list[AdapterSlot] = []
-        self._bound: LoraAdapter | None = None
+        self._active_slot: KnowledgeSlot | None = None
+        self._slots: list[KnowledgeSlot] = []
+        self._bound: Knowledge | None = None
         self._unfit: set[str] = set()
         self._reported: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="code2lora-engine", daemon=True)
@@ -120,9 +120,9 @@ class Engine:
         return self._running is not None or bool(self._inbox)
 
     def submit(
-        self, request: CompletionRequest, slot: AdapterSlot | None = None
+        self, request: CompletionRequest, slot: KnowledgeSlot | None = None
     ) -> "Future[CompletionResult]":
-        """Answer ``request`` with the adapter current in ``slot`` when its turn comes.
+        """Answer ``request`` with the knowledge current in ``slot`` when its turn comes.
 
         An older request for the same document, waiting or running, resolves as superseded.
         The deadline counts from now; without one in the request, the setting holds.
@@ -148,9 +148,9 @@ class Engine:
             job.resolve(refused)
         return job.future
 
-    def release(self, slot: AdapterSlot) -> None:
+    def release(self, slot: KnowledgeSlot) -> None:
         """Forget a slot whose repository is no longer followed."""
-        slot.forget(self._on_adapter_changed)
+        slot.forget(self._on_knowledge_changed)
         with self._condition:
             self._slots = [kept for kept in self._slots if kept is not slot]
             if self._active_slot is slot:
@@ -214,8 +214,8 @@ class Engine:
                     _, job = self._inbox.popitem()
                     self._running = job
                     return lambda: self._work(job)
-                if self._adapter_changed:
-                    self._adapter_changed = False
+                if self._knowledge_changed:
+                    self._knowledge_changed = False
                     return self._warm_again
                 self._condition.wait()
         return None
@@ -267,24 +267,28 @@ class Engine:
             return NoCompletion(Reason.SUPERSEDED)
         return NoCompletion(Reason.CANCELLED, detail)
 
-    def _follow(self, slot: AdapterSlot | None) -> None:
-        """Be told when this slot's adapter changes, to warm up while idle."""
+    def _follow(self, slot: KnowledgeSlot | None) -> None:
+        """Be told when this slot's knowledge changes, to warm up while idle."""
         with self._condition:
             self._active_slot = slot
             if slot is None or slot in self._slots:
                 return
             self._slots = [*self._slots, slot]
-        slot.listen(self._on_adapter_changed)
+        slot.listen(self._on_knowledge_changed)
 
-    def _on_adapter_changed(self) -> None:
+    def _on_knowledge_changed(self) -> None:
         with self._condition:
-            self._adapter_changed = True
+            self._knowledge_changed = True
             self._condition.notify_all()
 
-    def _bind(self, adapter: LoraAdapter | None) -> None:
-        """Bind ``adapter``, or the plain backbone if it is unfit. Drops what was cached."""
+    def _bind(self, knowledge: Knowledge | None) -> None:
+        """Bind both parts of ``knowledge``; without its adapter if that is unfit.
+
+        Drops what was cached and is not true any more.
+        """
         assert self._session is not None
         assert self._completer is not None
+        adapter = knowledge.adapter if knowledge else None
         if adapter is not None and adapter.adapter_id in self._unfit:
             adapter = None
         try:
@@ -294,11 +298,12 @@ class Engine:
             self._unfit.add(adapter.adapter_id)
             cause = error if isinstance(error, AdapterRejected) else translated(error)
             self._report(f"adapter {adapter.adapter_id} cannot be used: {cause}")
-            adapter, changed = None, True
+            changed = True
             self._session.bind(None)
+        self._completer.bind(knowledge.sharp if knowledge else None)
+        self._bound = knowledge
         if changed:
             self._completer.forget()
-            self._bound = adapter
             memory_bytes = self._session.backbone.memory_bytes
             self._set_status(
                 replace(
@@ -307,7 +312,7 @@ class Engine:
             )
 
     def _warm_again(self) -> None:
-        """After a new adapter, while nobody waits: bind it and compute the last prompt again."""
+        """After something new, while nobody waits: bind it and compute the last prompt again."""
         slot = self._active_slot
         if slot is None:
             return
@@ -358,7 +363,7 @@ class Engine:
     def _end(self, state: EngineState, detail: str) -> None:
         """Let go of the model and answer whoever still waits."""
         for slot in self._slots:
-            slot.forget(self._on_adapter_changed)
+            slot.forget(self._on_knowledge_changed)
         self._session = self._completer = self._bound = None
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()

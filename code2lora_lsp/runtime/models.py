@@ -25,7 +25,9 @@ from code2lora_lsp.neural.decoder_config import is_own_architecture, read_config
 from code2lora_lsp.neural.encoder import BackboneEncoder, TextEncoder, TransformersEncoder
 from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.recipe import Recipe
-from code2lora_lsp.runtime.fold import count_stored
+from code2lora_lsp.runtime.embedder import HistoryEmbedder
+from code2lora_lsp.runtime.fold import CommitFold, SnapshotFold, count_stored
+from code2lora_lsp.runtime.hypernetwork_follower import HypernetworkFollower
 from code2lora_lsp.runtime.state_store import StateStore
 from code2lora_lsp.text.tokenizer import Tokenizer
 
@@ -37,7 +39,7 @@ FOREIGN_BACKBONE = "this checkpoint embeds with a Qwen2-family backbone only"
 
 @dataclass(frozen=True)
 class FollowModels:
-    """Everything loaded once and shared by all trackers; all of it immutable.
+    """A hypernetwork with its encoder; satisfies ``follower.Following``.
 
     Attributes:
         state_key: names checkpoint and encoder; the first part of every stored state's key.
@@ -52,6 +54,26 @@ class FollowModels:
     state_root: Path
     check_fits: Callable[[LoraAdapter], None] = lambda _: None
     engine_is_busy: Callable[[], bool] = lambda: False
+
+    @property
+    def checkpoint_id(self) -> str:
+        return self.state_key.partition("-")[0]
+
+    @property
+    def recipe_id(self) -> str:
+        return self.recipe.recipe_id
+
+    def follower(self, repository: Repository) -> HypernetworkFollower:
+        """See ``follower.Following``."""
+        store = self.store(repository.exclude)
+        embedder = HistoryEmbedder(repository, self.recipe, self.encoder, store)
+        network = self.hypernetwork
+        fold = (
+            SnapshotFold(repository, self.recipe, embedder)
+            if isinstance(network, Code2LoraStatic)
+            else CommitFold(repository, self.recipe, network, embedder, store)
+        )
+        return HypernetworkFollower(fold, network.adapter, self.check_fits)
 
     def store(self, exclude: tuple[str, ...]) -> StateStore:
         """The states of this checkpoint; excluding paths changes the text, hence the key."""

@@ -1,4 +1,4 @@
-"""Follows one repository: HEAD moved → fold → adapter → published. One thread per repository."""
+"""Follows one repository: HEAD moved → run → knowledge → published. One thread per repository."""
 
 import logging
 import threading
@@ -13,19 +13,17 @@ from code2lora_lsp.errors import Code2LoraError
 from code2lora_lsp.history.head import Head
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.history.watcher import HeadMoved, HeadWatcher
-from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraStatic
-from code2lora_lsp.neural.lora import delta_cosine
-from code2lora_lsp.runtime.adapter_slot import AdapterSlot
 from code2lora_lsp.runtime.api import FollowState, RepositoryStatus
-from code2lora_lsp.runtime.embedder import HistoryEmbedder
-from code2lora_lsp.runtime.fold import CommitFold, FoldPlan, FoldPoint, SnapshotFold
-from code2lora_lsp.runtime.models import FollowModels
+from code2lora_lsp.runtime.follower import Follower, Following, FollowPoint
+from code2lora_lsp.runtime.knowledge import Knowledge
+from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 from code2lora_lsp.runtime.progress import Progress
+from code2lora_lsp.runtime.working_tree import WorkingTree
 
 log = logging.getLogger(__name__)
 
 PUBLISH_EVERY_S = 2.0
-"""While a long fold runs, an adapter on the way is published this often."""
+"""While a long run goes on, what is known on the way is published this often."""
 
 MODELS_NOT_LOADED = "the models are not loaded"
 NO_CHECKPOINT = "no checkpoint is set, so completions carry no adapter"
@@ -33,28 +31,29 @@ NO_CHECKPOINT = "no checkpoint is set, so completions carry no adapter"
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 """After a failure the same HEAD is tried again, ever more seldom."""
 
-SHOW_PROGRESS_STEPS = 4
-"""Shorter folds are over before a progress bar could be read."""
+SHOW_PROGRESS_AFTER_S = 0.5
+"""Shorter runs are over before a progress bar could be read."""
 
 
 class Tracker:
-    """Owns one repository's fold and is the only writer of its slot.
+    """Owns one repository's follower and is the only writer of its slot.
 
-    Its thread folds and publishes. ``roll_back``, ``refresh`` and ``attach`` may come from any
-    thread; ``_lock`` makes them and a publication exclude each other.
+    Its thread follows and publishes. ``roll_back``, ``refresh``, ``saved`` and ``attach`` may come
+    from any thread; ``_lock`` makes them and a publication exclude each other. ``_asked`` is
+    another object whenever HEAD has to be followed again although it did not move.
 
     Args:
         root: work-tree root.
-        slot: where adapters are published.
+        slot: where knowledge is published.
         on_change: called after every change of ``status``; it must only hand over.
-        progress: where long folds report.
+        progress: where long runs report.
     """
 
     def __init__(
         self,
         root: Path,
         settings: FollowSettings,
-        slot: AdapterSlot,
+        slot: KnowledgeSlot,
         on_change: Callable[[], None],
         progress: Progress,
     ) -> None:
@@ -64,7 +63,11 @@ class Tracker:
         self._settings = settings
         self._on_change = on_change
         self._progress = progress
-        self._models: FollowModels | None = None
+        self._models: Following | None = None
+        self._follower: tuple[Following, Follower] | None = None
+        self._asked = object()
+        self._done: tuple[object, str] | None = None
+        self._working_tree = WorkingTree(root)
         self._why_none = MODELS_NOT_LOADED
         self._repository: Repository | None = None
         self._watcher: HeadWatcher | None = None
@@ -77,32 +80,39 @@ class Tracker:
         self._thread = threading.Thread(target=self._run, name=f"tracker {root.name}", daemon=True)
 
     def start(self) -> None:
-        """Begin watching; folding begins once ``attach`` was called."""
+        """Begin watching; following begins once ``attach`` was called."""
         self._thread.start()
 
-    def attach(self, models: FollowModels | None, why_none: str = MODELS_NOT_LOADED) -> None:
+    def attach(self, models: Following | None, why_none: str = MODELS_NOT_LOADED) -> None:
         """Give the tracker its models, or take them away and say why there are none."""
         self._why_none = why_none
         self._models = models
+        self._asked = object()
         self._nudge("the models changed")
 
     def refresh(self) -> None:
         """Unpin, read HEAD again and follow it."""
         with self._lock:
             self._is_pinned = False
+            self._asked = object()
         self._nudge("a refresh was asked for")
 
+    def saved(self, path: Path) -> None:
+        """A file was saved: if it is tracked, what is in it now becomes known."""
+        if self._settings.working_tree and self._working_tree.note(path):
+            self._wake.set()
+
     def roll_back(self) -> str | None:
-        """Publish the adapter before the current one and stay there; its commit id."""
+        """Publish what was known before and stay there; its commit id."""
         with self._lock:
-            adapter = self.slot.roll_back()
-            if adapter is None:
+            knowledge = self.slot.roll_back()
+            if knowledge is None:
                 return None
             self._is_pinned = True
-            self._set_status(adapter_id=adapter.adapter_id, adapter_commit=adapter.commit_id)
+            self._set_status(**_facts(knowledge))
             self._show_pinned()
         self._nudge("rolled back")
-        return adapter.commit_id
+        return knowledge.commit_id
 
     def begin_close(self) -> None:
         """Ask the thread to end; returns at once."""
@@ -110,7 +120,7 @@ class Tracker:
         self._nudge("closing")
 
     def close(self, timeout_s: float) -> bool:
-        """Stop watching and folding; whether the thread has ended. Stored states stay on disk."""
+        """Stop watching and following; whether the thread has ended. Stored states stay on disk."""
         self.begin_close()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
@@ -124,22 +134,29 @@ class Tracker:
         try:
             self._wake.set()
             while not self._closed.is_set():
-                self._wake.wait(self._retry_s)
+                is_told = self._wake.wait(self._wait_s())
                 self._wake.clear()
-                if not self._closed.is_set():
+                is_due = is_told or self._retry_s is not None or self._working_tree.has_moved()
+                if is_due and not self._closed.is_set():
                     self._follow_guarded()
         finally:
             if self._watcher is not None:
                 self._watcher.stop()
 
+    def _wait_s(self) -> float | None:
+        """How long to wait for a nudge; edited files are looked at in between."""
+        if self._retry_s is None and self._working_tree.is_edited:
+            return self._settings.poll_s
+        return self._retry_s
+
     def _follow_guarded(self) -> None:
-        """Follow once; whatever fails, the last good adapter stays published."""
+        """Follow once; whatever fails, what was known last stays published."""
         is_busy = self._models.engine_is_busy if self._models else _never
         self._cancellation = _Polite(is_busy, self._closed)
         try:
             self._follow(self._opened(), self._cancellation)
         except Cancelled as cancelled:
-            log.info("fold of %s stopped: %s", self.root.name, cancelled)
+            log.info("following %s stopped: %s", self.root.name, cancelled)
         except (Code2LoraError, OSError) as error:
             log.warning("%s: %s", self.root.name, error)
             self._fail(str(error))
@@ -152,6 +169,7 @@ class Tracker:
     def _fail(self, detail: str) -> None:
         retry_s = FIRST_RETRY_S if self._retry_s is None else 2 * self._retry_s
         self._retry_s = min(retry_s, LONGEST_RETRY_S)
+        self._done = None
         self._set_status(state=FollowState.FAILED, detail=detail)
 
     def _opened(self) -> Repository:
@@ -178,15 +196,41 @@ class Tracker:
         elif models is None:
             self._set_status(state=FollowState.WAITING, detail=self._why_none)
         else:
-            fold = self._fold(repository, models)
-            plan = fold.plan(head.commit_id, cancellation)
-            if plan is None:
-                self._set_status(state=FollowState.WAITING, detail="no commit touches source yet")
-            else:
-                self._run_fold(fold, plan, models, cancellation)
+            follower = self._follower_of(repository, models)
+            if self._follow_head(follower, head.commit_id, cancellation):
+                self._follow_edits(follower, head.commit_id, cancellation)
+
+    def _follower_of(self, repository: Repository, models: Following) -> Follower:
+        """The one made of these models; it may remember its last run."""
+        if self._follower is None or self._follower[0] is not models:
+            self._follower = models, models.follower(repository)
+        return self._follower[1]
+
+    def _follow_head(self, follower: Follower, head: str, cancellation: Cancellation) -> bool:
+        """Follow HEAD unless that is done; whether it is now."""
+        wanted = self._asked, head
+        if self._done == wanted:
+            return True
+        self._done = None
+        plan = follower.plan(head, cancellation)
+        if plan is None:
+            self._set_status(state=FollowState.WAITING, detail="no commit touches source yet")
+            return False
+        self._run_plan(follower, plan, cancellation)
+        self._done = wanted
+        return True
+
+    def _follow_edits(self, follower: Follower, head: str, cancellation: Cancellation) -> None:
+        """Publish what is known with saved files; once they are as committed, HEAD's again."""
+        self._working_tree.settle(cancellation)
+        contents = self._working_tree.contents()
+        found = follower.edited(head, contents, cancellation) if contents else None
+        self._working_tree.keep(found.paths if found else ())
+        if found is not None:
+            self._put(found.knowledge, is_provisional=bool(found.paths))
 
     def _note_head(self, head: Head) -> None:
-        """A new HEAD is not current before its fold has said so."""
+        """A new HEAD is not current before its run has said so."""
         with self._lock:
             has_moved = head.commit_id != self.status.head
             if has_moved and self.status.state is FollowState.CURRENT:
@@ -194,57 +238,51 @@ class Tracker:
             self._set_status(head=head.commit_id, branch=head.branch)
 
     def _show_pinned(self) -> None:
-        """Rolled back by hand: how far behind is not counted, and nothing is folded."""
+        """Rolled back by hand: how far behind is not counted, and nothing is followed."""
         detail = "rolled back by hand; refresh to follow HEAD again"
         self._set_status(state=FollowState.PINNED, commits_behind=None, detail=detail)
 
-    def _fold(self, repository: Repository, models: FollowModels) -> CommitFold | SnapshotFold:
-        store = models.store(self._settings.exclude)
-        embedder = HistoryEmbedder(repository, models.recipe, models.encoder, store)
-        if isinstance(models.hypernetwork, Code2LoraStatic):
-            return SnapshotFold(repository, models.recipe, embedder)
-        return CommitFold(repository, models.recipe, models.hypernetwork, embedder, store)
-
-    def _run_fold(
-        self,
-        fold: CommitFold | SnapshotFold,
-        plan: FoldPlan,
-        models: FollowModels,
-        cancellation: Cancellation,
-    ) -> None:
+    def _run_plan(self, follower: Follower, plan: object, cancellation: Cancellation) -> None:
         started_s = published_s = time.monotonic()
         with self._progress.task(f"Adapter for {self.root.name}") as report:
-            for point in fold.run(plan, cancellation, lambda: report("reading the tree", None)):
-                self._show_progress(point)
-                is_due = time.monotonic() - published_s >= PUBLISH_EVERY_S
+            for point in follower.run(plan, cancellation, lambda: report("reading the tree", None)):
+                self._show_behind(point)
+                now_s = time.monotonic()
+                is_due = now_s - published_s >= PUBLISH_EVERY_S
                 if point.behind == 0 or is_due or self.slot.current is None:
-                    self._publish(point, models, time.monotonic() - started_s)
+                    self._publish(point, now_s - started_s)
                     published_s = time.monotonic()
-                if point.total > SHOW_PROGRESS_STEPS and point.behind:
+                if point.behind and now_s - started_s >= SHOW_PROGRESS_AFTER_S:
                     done = point.total - point.behind
-                    report(f"commit {done} of {point.total}", 100 * done // point.total)
+                    report(point.progress, 100 * done // point.total)
 
-    def _show_progress(self, point: FoldPoint) -> None:
+    def _show_behind(self, point: FollowPoint) -> None:
         with self._lock:
             if point.behind and not self._is_pinned:
-                self._set_status(state=FollowState.FOLLOWING, commits_behind=point.behind)
+                self._set_status(state=FollowState.FOLLOWING, commits_behind=point.commits_behind)
 
-    def _publish(self, point: FoldPoint, models: FollowModels, seconds: float) -> None:
-        adapter = models.hypernetwork.adapter(point.hidden_state, point.commit_id)
-        models.check_fits(adapter)
+    def _publish(self, point: FollowPoint, seconds: float) -> None:
+        knowledge = point.knowledge()
+        if knowledge.is_empty and point.behind:
+            return
+        is_there = point.behind == 0
+        self._put(
+            knowledge,
+            is_provisional=not is_there,
+            state=FollowState.CURRENT if is_there else FollowState.FOLLOWING,
+            commits_behind=point.commits_behind, last_step_s=seconds, detail="",
+        )  # fmt: skip
+
+    def _put(self, knowledge: Knowledge, *, is_provisional: bool, **status: object) -> None:
+        """Publish, unless an older value was pinned, and say so."""
         with self._lock:
             if self._is_pinned:
                 return
-            previous = self.slot.current
-            self.slot.publish(adapter, provisional=point.behind > 0)
-            drift = self.status.drift
-            if previous is not None and previous.adapter_id != adapter.adapter_id:
-                drift = 1.0 - delta_cosine(previous, adapter)
-            self._set_status(
-                state=FollowState.FOLLOWING if point.behind else FollowState.CURRENT,
-                adapter_id=adapter.adapter_id, adapter_commit=adapter.commit_id,
-                commits_behind=point.behind, drift=drift, last_step_s=seconds, detail="",
-            )  # fmt: skip
+            drift, previous = self.status.drift, self.slot.current
+            self.slot.publish(knowledge, provisional=is_provisional)
+            if previous is not None and previous.adapter_id != knowledge.adapter_id:
+                drift = knowledge.drift_from(previous)
+            self._set_status(**_facts(knowledge), drift=drift, **status)
 
     def _set_status(self, **changes: object) -> None:
         with self._lock:
@@ -274,3 +312,11 @@ class _Polite(Cancellation):
 
 def _never() -> bool:
     return False
+
+
+def _facts(knowledge: Knowledge) -> dict[str, object]:
+    """What a status says of the knowledge in force."""
+    return {
+        "adapter_id": knowledge.adapter_id, "adapter_commit": knowledge.commit_id,
+        "knowledge_id": knowledge.knowledge_id, "edited_files": len(knowledge.edited),
+    }  # fmt: skip

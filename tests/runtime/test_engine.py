@@ -11,7 +11,6 @@ import torch
 
 from code2lora_lsp.config import CompletionSettings, FollowSettings, Settings
 from code2lora_lsp.errors import ModelMismatch
-from code2lora_lsp.runtime.adapter_slot import HISTORY_LENGTH, AdapterSlot
 from code2lora_lsp.runtime.api import (
     Completion,
     CompletionRequest,
@@ -22,6 +21,8 @@ from code2lora_lsp.runtime.api import (
 )
 from code2lora_lsp.runtime.engine import Engine
 from code2lora_lsp.runtime.engine_status import EngineListener
+from code2lora_lsp.runtime.knowledge import Knowledge
+from code2lora_lsp.runtime.knowledge_slot import HISTORY_LENGTH, KnowledgeSlot
 from code2lora_lsp.runtime.model_loading import LoadedModel
 from code2lora_lsp.text.document import DocumentSnapshot
 from tests.fakes import ByteTokenizer, PlantedDecoder, random_adapter
@@ -109,10 +110,14 @@ def until(condition):
         time.sleep(0.002)
 
 
+def known(adapter):
+    return Knowledge(adapter.commit_id, adapter)
+
+
 def slot_with(*seeds):
-    slot = AdapterSlot()
+    slot = KnowledgeSlot()
     for seed in seeds:
-        slot.publish(random_adapter(seed=seed))
+        slot.publish(known(random_adapter(seed=seed)))
     return slot
 
 
@@ -276,7 +281,7 @@ def test_decode_never_sees_two_adapters(start):
     def publish():
         while not stop.is_set():
             for adapter in adapters:
-                slot.publish(adapter)
+                slot.publish(known(adapter))
                 time.sleep(0.0005)
 
     publisher = threading.Thread(target=publish, daemon=True)
@@ -315,7 +320,7 @@ def test_a_new_adapter_is_warmed_up_while_idle(start):
     slot = slot_with(1)
     one.ask("x = |\n", slot)
     fresh = random_adapter(seed=2)
-    slot.publish(fresh)
+    slot.publish(known(fresh))
     until(lambda: one.engine.status.adapter_id == fresh.adapter_id)
     until(lambda: one.decoder.passes[-1] == (fresh.adapter_id, len("x = \n") + 3))
     found = one.ask("x = |\n", slot)
@@ -329,7 +334,7 @@ def test_warming_up_gives_way_to_a_request(start):
     one.ask("#" * 400 + "|", slot)
     gate = one.decoder.before_step = Gate()
     n_passes = len(one.decoder.passes)
-    slot.publish(random_adapter(seed=2))
+    slot.publish(known(random_adapter(seed=2)))
     assert gate.reached.wait(WAIT_S)
     future = one.submit("y = |\n", slot, uri="file:///b.py")
     gate.open.set()
@@ -343,7 +348,7 @@ def test_a_released_slot_is_no_longer_listened_to(start):
     slot = slot_with(1)
     one.ask("x = |\n", slot)
     one.engine.release(slot)
-    slot.publish(random_adapter(seed=2))
+    slot.publish(known(random_adapter(seed=2)))
     time.sleep(0.05)
     assert one.engine.status.adapter_id == slot.previous[-1].adapter_id
 
@@ -504,18 +509,52 @@ def test_end_of_text_ends_the_completion(start):
 
 
 def test_a_slot_rolls_back_through_its_history():
-    slot = AdapterSlot()
+    slot = KnowledgeSlot()
     told = []
     slot.listen(lambda: told.append(slot.current))
     assert slot.current is None
     assert slot.roll_back() is None
-    adapters = [random_adapter(seed=seed) for seed in range(HISTORY_LENGTH + 3)]
-    for adapter in adapters:
-        slot.publish(adapter)
-    assert slot.previous == tuple(adapters[3:-1])
-    assert slot.roll_back() is adapters[-2]
-    assert slot.current is adapters[-2]
-    assert told == [*adapters, adapters[-2]]
+    values = [known(random_adapter(seed=seed)) for seed in range(HISTORY_LENGTH + 3)]
+    for value in values:
+        slot.publish(value)
+    assert slot.previous == tuple(values[3:-1])
+    assert slot.roll_back() is values[-2]
+    assert slot.current is values[-2]
+    assert told == [*values, values[-2]]
+
+
+def test_what_is_on_the_way_is_never_rolled_back_to():
+    slot = KnowledgeSlot()
+    committed, edited, edited_again = (
+        Knowledge("c" * 40, edited=frozenset(names)) for names in ((), ("a.py",), ("b.py",))
+    )
+    slot.publish(committed)
+    slot.publish(edited, provisional=True)
+    slot.publish(edited_again, provisional=True)
+    assert slot.previous == (committed,)
+    slot.publish(committed)
+    assert slot.previous == (), "the same value twice is one step back, not two"
+
+
+class Parrot:
+    """A mixer that knows one continuation."""
+
+    memory_id = "parrot"
+
+    def mixed(self, log_p, context):
+        sure = torch.full_like(log_p, float("-inf"))
+        sure[ByteTokenizer().encode("z")[0]] = 0.0
+        return sure
+
+
+def test_both_parts_of_a_knowledge_are_bound_and_a_sharp_part_alone_too(start):
+    one, slot = start(max_tokens=3), KnowledgeSlot()
+    assert one.ask("x = |\n", slot).text == "ans"
+    slot.publish(Knowledge("c" * 40, sharp=Parrot()))
+    found = one.ask("x = |\n", slot)
+    assert (found.text, found.adapter_id) == ("zzz", None)
+    slot.publish(known(random_adapter(seed=1)))
+    assert one.ask("x = |\n", slot).text == "ans", "the mixer went with its knowledge"
 
 
 def test_equal_requests_have_equal_answers(start):

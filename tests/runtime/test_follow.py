@@ -20,10 +20,10 @@ from code2lora_lsp.neural.code2lora.commit_gru import CommitGru, CommitGruConfig
 from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraEvo
 from code2lora_lsp.neural.code2lora.lora_head import LoraHead, LoraHeadConfig
 from code2lora_lsp.recipe import SOURCE_V1
-from code2lora_lsp.runtime.adapter_slot import AdapterSlot
 from code2lora_lsp.runtime.api import FollowState, ProgressBegan, ProgressEnded
 from code2lora_lsp.runtime.embedder import HistoryEmbedder
 from code2lora_lsp.runtime.fold import CommitFold
+from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 from code2lora_lsp.runtime.models import FollowModels
 from code2lora_lsp.runtime.progress import Progress
 from code2lora_lsp.runtime.state_store import StateStore
@@ -226,7 +226,7 @@ class Followed:
         self.events = []
         self.statuses = []
         self.changed = threading.Condition()
-        self.slot = AdapterSlot()
+        self.slot = KnowledgeSlot()
         self.encoder = WordEncoder()
         self.models = FollowModels(tiny_evo(), self.encoder, SOURCE_V1, "tiny", states)
         self.tracker = Tracker(

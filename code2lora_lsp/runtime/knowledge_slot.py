@@ -1,55 +1,58 @@
-"""The one reference through which a repository's adapters are published."""
+"""The one reference through which a repository's knowledge is published."""
 
 import threading
 from collections.abc import Callable
 
-from code2lora_lsp.neural.lora import LoraAdapter
+from code2lora_lsp.runtime.knowledge import Knowledge
 
 HISTORY_LENGTH = 8
-"""Adapters kept for rolling back, the current one included."""
+"""Kept for rolling back, the current one included."""
 
 
-class AdapterSlot:
-    """Holds the current adapter of one repository and a few before it.
+class KnowledgeSlot:
+    """Holds the current knowledge of one repository and a few before it.
 
-    The tracker writes; anyone reads. Readers see one whole adapter or the other: publishing is
+    The tracker writes; anyone reads. Readers see one whole value or the other: publishing is
     one assignment of one immutable value.
     """
 
     def __init__(self) -> None:
-        self._history: tuple[LoraAdapter, ...] = ()
+        self._history: tuple[Knowledge, ...] = ()
         self._is_provisional = False
         self._writing = threading.Lock()
         self._listeners: tuple[Callable[[], None], ...] = ()
 
     @property
-    def current(self) -> LoraAdapter | None:
-        """The adapter in force; ``None`` before the first was published."""
+    def current(self) -> Knowledge | None:
+        """What is in force; ``None`` before anything was published."""
         history = self._history
         return history[-1] if history else None
 
     @property
-    def previous(self) -> tuple[LoraAdapter, ...]:
+    def previous(self) -> tuple[Knowledge, ...]:
         """What ``roll_back`` would go back to, newest last."""
         return self._history[:-1]
 
-    def publish(self, adapter: LoraAdapter, *, provisional: bool = False) -> None:
-        """Make ``adapter`` current. Listeners are told on this thread.
+    def publish(self, knowledge: Knowledge, *, provisional: bool = False) -> None:
+        """Make ``knowledge`` current. Listeners are told on this thread.
 
-        A ``provisional`` one, on the way to the one that is wanted, is never rolled back to: the
-        next one takes its place. Publishing the current one again only settles it.
+        A ``provisional`` one, on the way to the one that is wanted or of files not committed, is
+        never rolled back to: the next one takes its place. Publishing the current one again only
+        settles it.
         """
         with self._writing:
-            is_new = self.current is None or self.current.adapter_id != adapter.adapter_id
+            is_new = not _is_same(self.current, knowledge)
             if is_new:
                 kept = self._history[:-1] if self._is_provisional else self._history
-                self._history = (*kept, adapter)[-HISTORY_LENGTH:]
+                if kept and _is_same(kept[-1], knowledge):
+                    kept = kept[:-1]
+                self._history = (*kept, knowledge)[-HISTORY_LENGTH:]
             self._is_provisional = provisional
         if is_new:
             self._tell()
 
-    def roll_back(self) -> LoraAdapter | None:
-        """Drop the current adapter and go back to the one before it; ``None`` if there is none."""
+    def roll_back(self) -> Knowledge | None:
+        """Drop the current one and go back to the one before it; ``None`` if there is none."""
         with self._writing:
             if len(self._history) < 2:
                 return None
@@ -73,3 +76,7 @@ class AdapterSlot:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def _is_same(one: Knowledge | None, other: Knowledge) -> bool:
+    return one is not None and one.knowledge_id == other.knowledge_id

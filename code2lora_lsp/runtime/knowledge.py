@@ -1,0 +1,56 @@
+"""What a repository publishes: an adapter, a sharp memory, or both; one immutable value."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from code2lora_lsp.neural.lora import LoraAdapter, delta_cosine
+from code2lora_lsp.neural.mixing import Mixer
+
+
+class Sharp(Mixer, Protocol):
+    """Exact continuations of a tree, mixed in while decoding (``neural.sharp``)."""
+
+    @property
+    def memory_id(self) -> str:
+        """Changes with what is remembered."""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What completions know of one repository at one commit.
+
+    Attributes:
+        commit_id: the commit it stands for.
+        adapter: of the ledger or of the hypernetwork; ``None`` where no step helps.
+        sharp: ``None`` where there is no table or no gate for it.
+        edited: tracked files whose saved text, not the commit's, is in it.
+    """
+
+    commit_id: str
+    adapter: LoraAdapter | None = None
+    sharp: Sharp | None = None
+    edited: frozenset[str] = frozenset()
+
+    @property
+    def adapter_id(self) -> str | None:
+        return self.adapter.adapter_id if self.adapter else None
+
+    @cached_property
+    def knowledge_id(self) -> str:
+        """16 hex digits that change with the commit and with either part."""
+        memory_id = self.sharp.memory_id if self.sharp else None
+        parts = (self.commit_id, self.adapter_id, memory_id, *sorted(self.edited))
+        return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
+
+    @property
+    def is_empty(self) -> bool:
+        """Completions with it are the plain backbone's."""
+        return self.adapter is None and self.sharp is None
+
+    def drift_from(self, before: "Knowledge | None") -> float | None:
+        """1 − cosine between both adapters' ΔW; ``None`` unless there are two."""
+        if before is None or before.adapter is None or self.adapter is None:
+            return None
+        return 1.0 - delta_cosine(before.adapter, self.adapter)
