@@ -4,7 +4,8 @@
 
 Every model fills the same gaps in the same files, beside a 5-gram with back-off, the same with a
 cache of the file's tokens, and the name used most often in the file. A model given as
-``NAME=FOLDER@prefix`` is asked by the prefix alone.
+``NAME=FOLDER@prefix`` is asked by the prefix alone. ``--note NAME=TEXT`` says in the model's card
+what one of them is.
 """
 
 import argparse
@@ -65,18 +66,37 @@ def _predictors(corpus: Path, models: Sequence[str], n_tokens: int) -> dict[str,
     return found
 
 
+def notes_of(arguments: Sequence[str], models: Sequence[str]) -> dict[str, str]:
+    """What is to be said of each model, by name.
+
+    Raises:
+        ValueError: a note is of no model that is measured.
+    """
+    notes = {name: text for name, _, text in (given.partition("=") for given in arguments)}
+    known = {model.partition("=")[0] for model in models}
+    if not notes.keys() <= known:
+        unknown = min(notes.keys() - known)
+        raise ValueError(f"a note on {unknown!r}, want one of {', '.join(sorted(known))}")
+    return notes
+
+
 def main() -> None:
     """Parse arguments, measure every predictor, write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--model", action="append", required=True, metavar="NAME=FOLDER[@prefix]")
+    parser.add_argument("--note", action="append", default=[], metavar="NAME=TEXT")
     parser.add_argument("--per-repository", type=int, default=12)
     parser.add_argument("--ngram-tokens", type=int, default=30_000_000)
     parser.add_argument(
         "--outcomes", type=Path, help="also write every completion, a JSON line each"
     )
     arguments = parser.parse_args()
+    try:
+        notes = notes_of(arguments.note, arguments.model)
+    except ValueError as error:
+        parser.error(str(error))
     torch.set_num_threads(1)
     files = [SourceFile(*record) for record in read_shards(arguments.corpus, Split.VALIDATION)]
     cursors = sample_cursors(files, arguments.per_repository)
@@ -85,6 +105,7 @@ def main() -> None:
         "n_repositories": len({cursor.repository for cursor in cursors}),
         "n_texts": len(texts),
         "ngram_tokens": arguments.ngram_tokens,
+        "notes": notes,
         "predictors": {},
     }
     predictors = _predictors(arguments.corpus, arguments.model, arguments.ngram_tokens)

@@ -6,9 +6,11 @@ Everything in it is measured: losses from the folder's manifest, the tables from
 
 import argparse
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
+NOTE_COLUMNS = 90
 KINDS = {
     "line": "rest of the line",
     "arguments": "arguments of a call",
@@ -91,20 +93,14 @@ rests of lines as served, where what is typed of a word costs nothing.
 - The 5-gram (Witten-Bell back-off, {evaluation["ngram_tokens"] / 1e6:.0f} M training tokens) and the
   cache of the file's own tokens are the cheap explanations; *most used name* answers with the name
   used most often in the file so far.
-{_notes(predictors)}"""  # noqa: E501 (rows of a table)
+{_notes(evaluation.get("notes", {}))}"""  # noqa: E501 (rows of a table)
 
 
-_NOTES = {
-    "previous": "- *previous* is the embedded model of the release before.",
-    "with infilling, short run": (
-        "- The two short runs had the same shape, data, seed and number of tokens (1.04 M) and an\n"
-        "  older tokenizer; the one without infilling is asked by the prefix alone."
-    ),
-}
-
-
-def _notes(predictors: dict[str, Any]) -> str:
-    return "".join(f"{note}\n" for name, note in _NOTES.items() if name in predictors)
+def _notes(notes: dict[str, str]) -> str:
+    return "".join(
+        textwrap.fill(note, NOTE_COLUMNS, initial_indent="- ", subsequent_indent="  ") + "\n"
+        for note in notes.values()
+    )
 
 
 def _row(name: str, summary: dict[str, Any]) -> str:

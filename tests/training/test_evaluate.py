@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from code2lora_lsp.training.cursors import Cursor
+from code2lora_lsp.training.evaluate import notes_of
 from code2lora_lsp.training.gap_metrics import fill, measure
 from code2lora_lsp.training.ngram import BackOffModel
 from code2lora_lsp.training.predictors import IdentifierCache, ModelPredictor, NgramPredictor
@@ -118,3 +119,10 @@ def test_a_model_folder_is_asked_as_served_or_by_the_prefix_alone(exported_folde
     assert plain == [fim.end_of_text, *by_prefix.tokenizer.encode("a = 1\n")]
     assert by_prefix.gap_nats("a = ", "1", "\n") != infilling.gap_nats("a = ", "1", "\n")
     json.dumps(measure(infilling, [LINE, CALL, NAME], [("a/b", "x = 1\n")])[0])
+
+
+def test_a_note_is_of_a_model_that_is_measured():
+    models = ["nano=models/nano", "before=old@prefix"]
+    assert notes_of(["before=asked by x = 1"], models) == {"before": "asked by x = 1"}
+    with pytest.raises(ValueError, match="a note on 'after', want one of before, nano"):
+        notes_of(["after=?"], models)

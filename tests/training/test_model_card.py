@@ -23,6 +23,7 @@ def test_a_card_holds_what_was_measured_and_every_repository_under_its_use(expor
         "n_repositories": 1,
         "n_texts": 0,
         "ngram_tokens": 30_000_000,
+        "notes": {"tiny": f"*tiny* is {'very ' * 20}small."},
         "predictors": {"tiny": summary, "most used name": summary},
     }
     example = Example(CURSORS[0], "", "the model proposed nothing").to_markdown()
@@ -35,6 +36,8 @@ def test_a_card_holds_what_was_measured_and_every_repository_under_its_use(expor
         in card
     )
     assert "| most used name | 100.0 % (100.0-100.0) |" in card
+    assert "\n- *tiny* is very" in card
+    assert "\n  very very" in card, "a long note is wrapped"
     assert "⟦(nothing: the model proposed nothing)⟧" in card
 
 
