@@ -34,8 +34,8 @@ format: $(READY)  ## rewrite the sources as the checks want them
 # Training needs clones of repositories (CLONES=…, each as owner+name) and a folder to work in.
 WORK ?= .training
 MINUTES ?= 90
-PROCESSES ?= $(shell nproc)
 DEVICE ?= cpu
+PROCESSES ?= $(if $(filter cuda%,$(DEVICE)),1,$(shell nproc))
 OUT ?= models/$@
 TRAINED := $(BIN)/python -m code2lora_lsp.training
 
