@@ -146,27 +146,3 @@ class LeakCheck:
 
     def _where(self) -> str:
         return f"{self.target.repository} at {self.target.known_commit_id[:12]}"
-
-
-def check_no_leak(
-    target: Target,
-    *,
-    texts: Iterable[tuple[str, str]] = (),
-    commit_ids: Iterable[str] = (),
-    items: Iterable[Item] = (),
-) -> None:
-    """Check all that an arm is about to read for ``target``.
-
-    Args:
-        target: what the arm was asked to prepare for.
-        texts: (path, text) of files, snippets or diffs.
-        commit_ids: commits whose trees or diffs are read.
-        items: where known, so that files are compared with what is asked, not only with their
-            known version.
-
-    Raises:
-        LeakFound: something of it holds an item's answer.
-    """
-    check = LeakCheck.of(target, items)
-    check.check_commits(commit_ids)
-    check.check_texts(texts)

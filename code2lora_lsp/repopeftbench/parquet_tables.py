@@ -40,26 +40,19 @@ def read_rows(
                 yield row
 
 
-def write_rows(
-    path: Path,
-    rows: Sequence[Mapping[str, Any]],
-    types: Mapping[str, str],
-    float16_lists: Sequence[str],
-) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> None:
     """Replace ``path`` by a table.
 
     Args:
         path: replaced atomically.
         rows: one mapping per row, with every column.
         types: column -> name of its arrow type.
-        float16_lists: more columns, of float16 numbers.
 
     Raises:
         ConfigError: pyarrow is missing.
     """
     arrow, parquet = _import("pyarrow"), _import("pyarrow.parquet")
     fields = [arrow.field(name, getattr(arrow, kind)()) for name, kind in types.items()]
-    fields += [arrow.field(name, arrow.list_(arrow.float16())) for name in float16_lists]
     table = arrow.Table.from_pylist(list(rows), schema=arrow.schema(fields))
     with replacing(path) as temporary:
         parquet.write_table(table, temporary, compression="zstd")

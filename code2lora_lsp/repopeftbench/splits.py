@@ -71,11 +71,6 @@ def history_begins(git_dir: Path) -> dt.datetime:
     return dt.datetime.fromtimestamp(int(seconds), dt.timezone.utc)
 
 
-def is_temporal_ood(git_dir: Path, after: dt.datetime) -> bool:
-    """Whether history begins after ``after`` (with a time zone): the end of the backbone's data."""
-    return history_begins(git_dir) > after
-
-
 def _three_parts(n_train: int, n_validation: int, n: int) -> list[InRepoSplit]:
     parts = [InRepoSplit.TRAIN] * n_train + [InRepoSplit.VALIDATION] * n_validation
     return parts + [InRepoSplit.TEST] * (n - len(parts))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from code2lora_lsp.repopeftbench.arms.gradient import TrainingPlan
-from code2lora_lsp.repopeftbench.arms.registry import ArmOptions, Arms, all_arms
+from code2lora_lsp.repopeftbench.arms.registry import ArmOptions, Arms
 from code2lora_lsp.repopeftbench.results import own_path
 from tests.repopeftbench.test_arms_adapters import Planted, write_checkpoint
 from tests.repopeftbench.test_arms_ledger import write_population
@@ -35,6 +35,11 @@ def options(scorer, model_folder, garage, pantry, tmp_path):
         learning_rates=(1e-3,),
         settings=SETTINGS,
     )
+
+
+def all_arms(options):
+    arms = Arms(options)
+    return [arms.arm(name) for name in arms.names]
 
 
 EXPECTED = {

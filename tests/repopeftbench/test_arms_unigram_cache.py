@@ -13,7 +13,6 @@ from code2lora_lsp.repopeftbench.arms.unigram_cache import (
     CacheMixer,
     UnigramCache,
     UnigramCacheArm,
-    choose_weight,
 )
 from tests.repopeftbench.tiny_bench import garage_item
 
@@ -91,16 +90,6 @@ def test_the_arm_answers_with_the_cache_and_gains_on_names_the_tree_repeats(scor
     assert cached.text == "nite_sparkplug"
     assert cached.target_nats < alone.target_nats - 1
     assert unused.token_nats == alone.token_nats
-
-
-def test_the_weight_is_the_best_one_on_training_items(published, garage):
-    scorer = published
-    known = garage_item(garage, prefix="x.ig", target="nite_sparkplug", identifier="", suffix="")
-    unknown = replace(known, prefix="x = ", target="zzzz")
-    assert choose_weight(scorer, {garage: [known]}) == 0.5
-    assert choose_weight(scorer, {garage: [unknown]}) == 0.0
-    with pytest.raises(ValueError, match="give training items"):
-        choose_weight(scorer, {garage: []})
 
 
 def test_a_cache_without_a_backbone_is_no_mixture(scorer):

@@ -17,7 +17,7 @@ from code2lora_lsp.repopeftbench.identifiers import IdentifierFrequency, identif
 from code2lora_lsp.repopeftbench.item_folder import read_items, read_targets
 from code2lora_lsp.repopeftbench.items import InRepoSplit, Item
 from code2lora_lsp.repopeftbench.knowledge import KnowledgePlan
-from code2lora_lsp.repopeftbench.leaks import LeakFound, check_no_leak
+from code2lora_lsp.repopeftbench.leaks import LeakCheck, LeakFound
 from code2lora_lsp.repopeftbench.source_tree import TreeReader
 from tests.gitrepo import GitRepo
 
@@ -227,10 +227,10 @@ def test_what_is_not_hidden_passes_the_leak_check_and_what_is_does_not(folder, r
     for one in read_targets(folder):
         texts = reader.read(one.target.known_commit_id).texts
         hidden = one.target.hidden_paths
-        check_no_leak(one.target, texts=[(p, t) for p, t in texts.items() if p not in hidden])
+        LeakCheck.of(one.target).check_texts([(p, t) for p, t in texts.items() if p not in hidden])
         path = min(hidden)
         with pytest.raises(LeakFound):
-            check_no_leak(one.target, texts=[("copy.py", texts[path])])
+            LeakCheck.of(one.target).check_texts([("copy.py", texts[path])])
 
 
 def test_building_again_gives_the_same_files(folder, repo, tmp_path):

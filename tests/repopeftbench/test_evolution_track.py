@@ -1,16 +1,12 @@
-"""The evolution track's items and its two caps."""
+"""The evolution track's items and its cap."""
 
-import random
-from collections import Counter
 from dataclasses import replace
 
 from code2lora_lsp.history.git_process import GitCommand
 from code2lora_lsp.history.kept_commits import read_kept_commits
 from code2lora_lsp.repopeftbench.evolution_track import (
-    SmartCap,
     evaluation_items,
     items_of,
-    training_items,
 )
 from code2lora_lsp.repopeftbench.items import InRepoSplit, Item
 from tests.gitrepo import GitRepo
@@ -53,34 +49,3 @@ def many(n: int, *, path: str = "t.py", function: str = "test_a") -> list[Item]:
 def test_evaluation_takes_the_first_eight_without_a_filter(tmp_path):
     items = [replace(item, target="1") for item in many(20)]
     assert evaluation_items(items) == items[:8]
-
-
-def test_training_drops_trivial_targets_and_keeps_stored_order():
-    targets = ["1", "abc", "x)", "ab(c)", ", abcdef", ",abcd", "abcd", "abcdef)"]
-    items = [replace(item, target=t) for item, t in zip(many(8), targets, strict=True)]
-    kept = training_items(items, SmartCap(per_file=8), random.Random(3407))
-    assert [item.target for item in kept] == [", abcdef", "abcd", "abcdef)"]
-
-
-def test_training_caps_files_and_commits_and_lets_functions_take_turns():
-    items = [
-        item
-        for path in "abc"
-        for function in ("test_a", "test_b")
-        for item in many(30, path=path, function=function)
-    ]
-    kept = training_items(items, SmartCap(), random.Random(3407))
-    by_file = Counter(item.path for item in kept)
-    by_function = Counter((item.path, item.function) for item in kept)
-    assert len(kept) == 8
-    assert sorted(by_file.values()) == [2, 3, 3]
-    assert max(by_function.values()) == 2
-    one_file = training_items(items[:60], SmartCap(), random.Random(3407))
-    assert Counter(item.function for item in one_file) == {"test_a": 2, "test_b": 2}
-
-
-def test_the_training_choice_depends_only_on_the_seed():
-    items = many(40)
-    first, again = (training_items(items, SmartCap(), random.Random(1)) for _ in range(2))
-    assert first == again
-    assert first != training_items(items, SmartCap(), random.Random(2))

@@ -5,7 +5,7 @@ import pytest
 from code2lora_lsp.errors import Code2LoraError
 from code2lora_lsp.repopeftbench.arms.arm import Target
 from code2lora_lsp.repopeftbench.items import InRepoSplit, Item, Track
-from code2lora_lsp.repopeftbench.leaks import LeakCheck, LeakFound, check_no_leak
+from code2lora_lsp.repopeftbench.leaks import LeakCheck, LeakFound
 from tests.gitrepo import GitRepo
 
 SECRET = "".join(f"def secret_{n}(x):\n    return x + {n}\n\n\n" for n in range(12))
@@ -26,16 +26,14 @@ def target(repo: GitRepo, hidden=("pkg/secret.py",)) -> Target:
 def test_other_files_and_earlier_commits_may_be_read(repo):
     first = repo.head
     repo.commit("pkg/more.py", "x = 1\n")
-    check_no_leak(
-        target(repo),
-        texts=[("pkg/other.py", OTHER), ("pkg/more.py", "x = 1\n"), ("empty.py", "")],
-        commit_ids=[first, repo.head],
-    )
+    check = LeakCheck.of(target(repo))
+    check.check_texts([("pkg/other.py", OTHER), ("pkg/more.py", "x = 1\n"), ("empty.py", "")])
+    check.check_commits([first, repo.head])
 
 
 def test_a_hidden_file_is_refused_whatever_its_text(repo):
     with pytest.raises(LeakFound, match=r"'pkg/secret\.py' holds items"):
-        check_no_leak(target(repo), texts=[("pkg/secret.py", "x = 1\n")])
+        LeakCheck.of(target(repo)).check_texts([("pkg/secret.py", "x = 1\n")])
 
 
 @pytest.mark.parametrize(
@@ -50,11 +48,11 @@ def test_a_hidden_file_is_refused_whatever_its_text(repo):
 )
 def test_a_near_duplicate_of_a_hidden_file_is_refused(repo, copy):
     with pytest.raises(LeakFound, match=r"'build/copy\.py' is a near duplicate of 'pkg/secret"):
-        check_no_leak(target(repo), texts=[("build/copy.py", copy)])
+        LeakCheck.of(target(repo)).check_texts([("build/copy.py", copy)])
 
 
 def test_a_file_that_shares_less_than_half_may_be_read(repo):
-    check_no_leak(target(repo), texts=[("x.py", SECRET[: len(SECRET) // 4] + OTHER)])
+    LeakCheck.of(target(repo)).check_texts([("x.py", SECRET[: len(SECRET) // 4] + OTHER)])
 
 
 def test_a_later_commit_and_one_of_another_branch_are_refused(repo):
@@ -62,7 +60,7 @@ def test_a_later_commit_and_one_of_another_branch_are_refused(repo):
     repo.branch("side")
     later = repo.commit("pkg/more.py", "x = 1\n")
     with pytest.raises(LeakFound, match=f"commit {later[:12]} is later or on another branch"):
-        check_no_leak(known, commit_ids=[known.known_commit_id, later])
+        LeakCheck.of(known).check_commits([known.known_commit_id, later])
 
 
 def test_the_version_that_is_asked_about_is_compared_too(repo):
@@ -84,9 +82,9 @@ def test_the_version_that_is_asked_about_is_compared_too(repo):
         "",
     )
     text = SECRET.replace("secret", "fresh")
-    check_no_leak(known, texts=[("x.py", text)])
+    LeakCheck.of(known).check_texts([("x.py", text)])
     with pytest.raises(LeakFound, match=r"near duplicate of 'pkg/new\.py'"):
-        check_no_leak(known, texts=[("x.py", text)], items=[item])
+        LeakCheck.of(known, [item]).check_texts([("x.py", text)])
 
 
 def test_items_of_another_commit_are_noticed(repo):

@@ -2,7 +2,6 @@
 
 import importlib
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,10 +10,7 @@ from code2lora_lsp.errors import ConfigError
 from code2lora_lsp.repopeftbench.item_ids import with_id
 from code2lora_lsp.repopeftbench.items import InRepoSplit, Item, Track
 from code2lora_lsp.repopeftbench.published_format import (
-    PublishedCommit,
-    read_commits,
     read_questions,
-    write_commits,
     write_questions,
 )
 
@@ -77,33 +73,6 @@ def test_no_parquet_file_is_refused(tmp_path):
     (tmp_path / "q.parquet").write_text("no table")
     with pytest.raises(ConfigError, match="no parquet file"):
         read_questions(tmp_path / "q.parquet")
-
-
-def commit(n: int, embedding=None) -> PublishedCommit:
-    return PublishedCommit(
-        "a/b", f"{n}" * 40, n, InRepoSplit.TRAIN, "train", "diff --git a/x.py b/x.py\n", embedding
-    )
-
-
-def test_embeddings_are_written_as_float16_and_come_back(tmp_path):
-    vectors = np.random.default_rng(0).normal(size=(2, 8)).astype(np.float16)
-    write_commits(tmp_path / "c.parquet", [commit(n, vectors[n]) for n in range(2)])
-    schema = pq.read_schema(tmp_path / "c.parquet")
-    assert schema.field("diff_embedding").type == pa.list_(pa.float16())
-    assert "repo_state_embedding" not in schema.names
-    found = read_commits(tmp_path / "c.parquet")
-    assert [one.commit_id for one in found] == ["0" * 40, "1" * 40]
-    assert found[0].production_code_diff == "diff --git a/x.py b/x.py\n"
-    for one, vector in zip(found, vectors, strict=True):
-        assert one.diff_embedding.dtype == np.float16
-        assert (one.diff_embedding == vector).all()
-        assert one.repo_state_embedding is None
-
-
-def test_commits_of_which_only_some_have_an_embedding_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="1 of 2 commits have a diff_embedding"):
-        write_commits(tmp_path / "c.parquet", [commit(0), commit(1, np.zeros(4, np.float16))])
-    assert not (tmp_path / "c.parquet").exists()
 
 
 def test_a_missing_pyarrow_is_named(tmp_path, monkeypatch):

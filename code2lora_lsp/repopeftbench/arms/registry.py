@@ -97,12 +97,6 @@ class ArmOptions:
     adapter_arms: Sequence[AdapterArm] = ()
 
 
-def all_arms(options: ArmOptions) -> list[Arm]:
-    """Every arm, in the order of ``Arms.names``, sharing what they can."""
-    arms = Arms(options)
-    return [arms.arm(name) for name in arms.names]
-
-
 class Arms:
     """Builds arms by name. Nothing is loaded, trained or read before an arm is prepared."""
 

@@ -10,7 +10,6 @@ over the same tokens, hence so is the mixture.
 """
 
 import bisect
-import math
 import re
 import time
 from collections import Counter, defaultdict
@@ -28,7 +27,6 @@ from code2lora_lsp.repopeftbench.scoring import Scorer
 from code2lora_lsp.text.tokenizer import Tokenizer
 
 DEFAULT_WEIGHT = 0.05
-WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 
 _TYPED = re.compile(r"[A-Za-z_]\w*\Z")
 
@@ -128,20 +126,15 @@ class PreparedCache:
 
     def answer(self, items: Sequence[Item]) -> list[Answer]:
         self._scorer.bind(None)
-        return [self._answer(item, self._weight) for item in items]
+        return [self._answer(item) for item in items]
 
-    def nats(self, item: Item, weight: float) -> float:
-        """Nats of an item's target under one weight."""
-        self._scorer.bind(None)
-        return self._answer(item, weight).target_nats
-
-    def _answer(self, item: Item, weight: float) -> Answer:
+    def _answer(self, item: Item) -> Answer:
         started_s = time.perf_counter()
         text = self._cache.continuation(item.prefix)
         seconds = time.perf_counter() - started_s
         budget = self._scorer.prompt_budget(item.target)
         prompt = self._scorer.prompts.make(item, budget_tokens=budget)
-        mixer = CacheMixer(self._scorer, self._cache, item.prefix, prompt, weight)
+        mixer = CacheMixer(self._scorer, self._cache, item.prefix, prompt, self._weight)
         return self._scorer.scored(item, prompt, text, seconds, mixer)
 
 
@@ -155,7 +148,7 @@ class UnigramCacheArm:
     name = "unigram-cache"
 
     def __init__(self, scorer: Scorer, weight: float = DEFAULT_WEIGHT) -> None:
-        """``weight`` is g; choose it on training items with ``choose_weight``."""
+        """``weight`` is g."""
         if not 0.0 <= weight < 1.0:
             raise ValueError(f"weight {weight} is not in [0, 1): the backbone must keep a share")
         self._scorer, self.weight = scorer, weight
@@ -168,29 +161,7 @@ class UnigramCacheArm:
         return None
 
     def prepare(self, target: Target) -> Prepared:
-        return self.prepared(target)
-
-    def prepared(self, target: Target) -> PreparedCache:
         started_s = time.perf_counter()
         cache = UnigramCache(read_known_tree(target), self._scorer.model.tokenizer)
         cost = Cost(time.perf_counter() - started_s, stored_bytes=cache.size_bytes)
         return PreparedCache(self._scorer, cache, cost, self.weight)
-
-
-def choose_weight(
-    scorer: Scorer, work: Mapping[Target, Sequence[Item]], weights: Sequence[float] = WEIGHTS
-) -> float:
-    """The weight with the fewest nats on training items.
-
-    Raises:
-        ValueError: no items.
-    """
-    if not any(work.values()):
-        raise ValueError("no items to choose the cache's weight on; give training items")
-    totals = dict.fromkeys(weights, 0.0)
-    arm = UnigramCacheArm(scorer)
-    for target, items in work.items():
-        prepared = arm.prepared(target)
-        for weight in weights:
-            totals[weight] += math.fsum(prepared.nats(item, weight) for item in items)
-    return min(totals, key=totals.__getitem__)
