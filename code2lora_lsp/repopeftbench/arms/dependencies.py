@@ -6,29 +6,18 @@ import time
 from code2lora_lsp.repopeftbench.arms.arm import Cost, Prepared, Target
 from code2lora_lsp.repopeftbench.arms.known_tree import read_known_tree, text_before
 from code2lora_lsp.repopeftbench.arms.modules import Imported, ModuleIndex, imports_of
-from code2lora_lsp.repopeftbench.arms.prepared import PreparedScorer
+from code2lora_lsp.repopeftbench.arms.prepared import PreparedScorer, ScorerArm
 from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.repopeftbench.prompts import Snippet
-from code2lora_lsp.repopeftbench.scoring import Scorer
 
 
-class DependenciesArm:
+class DependenciesArm(ScorerArm):
     """Definitions of imported names before every prompt, the last used one nearest to it.
 
     Imports are read from the item's file above the cut, also where the item shows less of it.
     """
 
     name = "dependencies"
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-
-    @property
-    def recipe_key(self) -> str:
-        return self._scorer.recipe_key
-
-    def why_not(self) -> str | None:
-        return None
 
     def prepare(self, target: Target) -> Prepared:
         started_s = time.perf_counter()

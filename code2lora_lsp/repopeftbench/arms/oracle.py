@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from code2lora_lsp.repopeftbench.arms.arm import CannotPrepare, Cost, Prepared, Target
 from code2lora_lsp.repopeftbench.arms.chunks import Chunk, chunk_recipe, cut_chunks, query_text
 from code2lora_lsp.repopeftbench.arms.known_tree import read_known_tree
-from code2lora_lsp.repopeftbench.arms.prepared import PreparedScorer
+from code2lora_lsp.repopeftbench.arms.prepared import PreparedScorer, ScorerArm
 from code2lora_lsp.repopeftbench.arms.words import words_of
 from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.repopeftbench.prompts import Snippet
@@ -49,20 +49,10 @@ def _index_of(target: Target, scorer: Scorer) -> OverlapIndex:
     return OverlapIndex(cut_chunks(read_known_tree(target), scorer.model.tokenizer, recipe))
 
 
-class NearestSnippetArm:
+class NearestSnippetArm(ScorerArm):
     """The oracle: a chunk of the known tree that holds the answer, where there is one."""
 
     name = "nearest-snippet"
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-
-    @property
-    def recipe_key(self) -> str:
-        return self._scorer.recipe_key
-
-    def why_not(self) -> str | None:
-        return None
 
     def prepare(self, target: Target) -> Prepared:
         started_s = time.perf_counter()
@@ -71,13 +61,14 @@ class NearestSnippetArm:
         return PreparedScorer(self._scorer, cost, snippets=lambda i: _one(index.holding(i)))
 
 
-class WrongRepositorySnippetArm:
+class WrongRepositorySnippetArm(ScorerArm):
     """The control: the chunk most like the item in another repository's tree."""
 
     name = "wrong-repository-snippet"
 
     def __init__(self, scorer: Scorer, others: Sequence[Target]) -> None:
-        self._scorer, self._others = scorer, tuple(others)
+        super().__init__(scorer)
+        self._others = tuple(others)
 
     @property
     def recipe_key(self) -> str:

@@ -2,31 +2,21 @@
 
 from code2lora_lsp.repopeftbench.arms.arm import Cost, Prepared, Target
 from code2lora_lsp.repopeftbench.arms.known_tree import text_before
-from code2lora_lsp.repopeftbench.arms.prepared import PreparedScorer
+from code2lora_lsp.repopeftbench.arms.prepared import PreparedScorer, ScorerArm
 from code2lora_lsp.repopeftbench.scoring import Scorer
 
 
-class BackboneArm:
+class BackboneArm(ScorerArm):
     """No adapter, no context: the prefix the item shows."""
 
     name = "backbone"
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-
-    @property
-    def recipe_key(self) -> str:
-        return self._scorer.recipe_key
-
-    def why_not(self) -> str | None:
-        return None
 
     def prepare(self, target: Target) -> Prepared:
         del target  # nothing of the repository is read
         return PreparedScorer(self._scorer, Cost(0.0))
 
 
-class LongerPromptArm:
+class LongerPromptArm(ScorerArm):
     """The whole file before the cut, as far as the model's window reaches.
 
     The item's own limit on its prefix is lifted: this arm is the price of more tokens per query.
@@ -35,15 +25,12 @@ class LongerPromptArm:
     name = "longer-prompt"
 
     def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
+        super().__init__(scorer)
         self._wide: Scorer | None = None
 
     @property
     def recipe_key(self) -> str:
         return "window"
-
-    def why_not(self) -> str | None:
-        return None
 
     def prepare(self, target: Target) -> Prepared:
         self._wide = self._wide or self._scorer.widest()

@@ -1,4 +1,4 @@
-"""What most arms are once prepared: a scorer, perhaps an adapter, perhaps snippets per item."""
+"""What most arms are: a scorer and, once prepared, perhaps an adapter or snippets per item."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +18,20 @@ def no_snippets(_: Item) -> Sequence[Snippet]:
 def own_prefix(_: Item) -> str | None:
     """The item's own prefix, within the item's own budget."""
     return None
+
+
+class ScorerArm:
+    """An arm that needs no more than a scorer: it runs everywhere, its recipe is the scorer's."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+
+    @property
+    def recipe_key(self) -> str:
+        return self._scorer.recipe_key
+
+    def why_not(self) -> str | None:
+        return None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from code2lora_lsp.repopeftbench.arms.arm import Answer, Cost, Prepared, Target
 from code2lora_lsp.repopeftbench.arms.known_tree import KnownTree, read_known_tree
+from code2lora_lsp.repopeftbench.arms.prepared import ScorerArm
 from code2lora_lsp.repopeftbench.arms.words import names_of
 from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.repopeftbench.prompts import Prompt
@@ -138,7 +139,7 @@ class PreparedCache:
         return self._scorer.scored(item, prompt, text, seconds, mixer)
 
 
-class UnigramCacheArm:
+class UnigramCacheArm(ScorerArm):
     """The backbone mixed with the known tree's identifier frequencies.
 
     ``prompt_tokens`` of its answers are what the backbone reads for the nats; its text and its
@@ -151,14 +152,12 @@ class UnigramCacheArm:
         """``weight`` is g."""
         if not 0.0 <= weight < 1.0:
             raise ValueError(f"weight {weight} is not in [0, 1): the backbone must keep a share")
-        self._scorer, self.weight = scorer, weight
+        super().__init__(scorer)
+        self.weight = weight
 
     @property
     def recipe_key(self) -> str:
         return f"{self._scorer.recipe_key}|weight={self.weight}"
-
-    def why_not(self) -> str | None:
-        return None
 
     def prepare(self, target: Target) -> Prepared:
         started_s = time.perf_counter()
