@@ -26,12 +26,11 @@ from code2lora_lsp.repopeftbench.own_versus_other import Adapters
 from code2lora_lsp.repopeftbench.plots import draw_all
 from code2lora_lsp.repopeftbench.report import (
     LEAST_GAIN_NATS,
-    ORACLE,
-    WRONG,
     Report,
     as_markdown,
     demand_table,
 )
+from code2lora_lsp.repopeftbench.report_tables import ORACLE, WRONG
 from code2lora_lsp.repopeftbench.results import (
     adapter_folder,
     read_all_answers,

@@ -3,23 +3,25 @@
 Every cell with an interval reads ``value [low, high]``; ``-`` is what was not measured.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from code2lora_lsp.repopeftbench.arms.arm import NotRun
 from code2lora_lsp.repopeftbench.figure import Figure
 from code2lora_lsp.repopeftbench.own_versus_other import METRIC, TABLE
+from code2lora_lsp.repopeftbench.report_tables import (
+    ABSENT,
+    ORACLE,
+    WRONG,
+    arms_in_order,
+    cell,
+    p_value,
+    table,
+)
 from code2lora_lsp.repopeftbench.scored import BACKBONE
 
-ABSENT = "-"
 LEAST_GAIN_NATS = 0.5
 """A snippet with the answer has to save as much, or the items do not need the repository."""
-ORACLE, WRONG = "nearest-snippet", "wrong-repository-snippet"
-ARM_ORDER = (
-    BACKBONE, "longer-prompt", "bm25-3", "bm25-8", "dense-3", "dense-8", "dependencies",
-    "full-fine-tuning", "full-fine-tuning-bm25-3", "shared-lora", "per-repository-lora",
-    "code2lora-static", "code2lora-evo", "unigram-cache", WRONG, ORACLE,
-)  # fmt: skip
 PUBLISHED = (("exact_match", "EM %"), ("edit_similarity", "EditSim"), ("code_bleu", "CodeBLEU"))
 
 
@@ -86,19 +88,18 @@ def _published(report: Report) -> str:
         suites = [suite for suite in report.suites if suite.split()[0] == track]
         header = ["arm", *(f"{s.split()[1]} {name}" for s in suites for _, name in PUBLISHED), "n"]
         rows = []
-        for arm in _arms(f for s in suites for f in report.of("scores", suite=s)):
+        for arm in arms_in_order(f for s in suites for f in report.of("scores", suite=s)):
             found = [
                 report.one("scores", suite=s, arm=arm, metric=m)
                 for s in suites
                 for m, _ in PUBLISHED
             ]
             shown = [
-                _cell(f, 100, 1) if f and f.metric == "exact_match" else _cell(f, 1, 3)
-                for f in found
+                cell(f, 100, 1) if f and f.metric == "exact_match" else cell(f, 1, 3) for f in found
             ]
             counts = [str(f.n_items) if f else ABSENT for f in found[:: len(PUBLISHED)]]
             rows.append([arm, *shown, " / ".join(counts)])
-        parts += [f"### {track.capitalize()} track", _table(header, rows)]
+        parts += [f"### {track.capitalize()} track", table(header, rows)]
     return "\n\n".join(parts)
 
 
@@ -112,7 +113,7 @@ def demand_table(report: Report) -> str:
             for arm in (ORACLE, WRONG)
         )
         if oracle:
-            rows.append([suite, _cell(oracle, 1, 3), _cell(wrong, 1, 3), str(oracle.n_items)])
+            rows.append([suite, cell(oracle, 1, 3), cell(wrong, 1, 3), str(oracle.n_items)])
             word = "holds" if -oracle.value >= LEAST_GAIN_NATS else "FAILS"
             verdicts.append(f"{suite}: {word}")
     if not rows:
@@ -124,7 +125,7 @@ Nats per item (identifier, or target without one). An oracle's snippet must save
 {LEAST_GAIN_NATS} nats, or these items do not need the repository and no arm can show that it knows
 it. {"; ".join(verdicts)}.
 
-{_table(header, rows)}"""
+{table(header, rows)}"""
 
 
 def _stricter(report: Report, suite: str) -> str:
@@ -133,18 +134,18 @@ def _stricter(report: Report, suite: str) -> str:
         "- backbone, nats", "- mean adapter, nats", "n (repositories)",
     ]  # fmt: skip
     rows = []
-    for arm in _arms(report.of("scores", suite=suite)):
+    for arm in arms_in_order(report.of("scores", suite=suite)):
         at = {"suite": suite, "arm": arm}
         difference = {**at, "metric": "asked_nats"}
         plain = report.one("scores", metric="plain_match", **at)
         rows.append([
             arm,
-            _cell(plain, 100, 1),
-            _cell(report.one("scores", metric="target_first", **at), 100, 1),
-            _cell(report.one("scores", metric="target_nats", **at), 1, 2),
-            _cell(report.one("scores", metric="identifier_nats", **at), 1, 2),
-            _cell(report.one("differences", against=BACKBONE, **difference), 1, 3),
-            _cell(report.one("differences", against=f"{arm}/mean", **difference), 1, 3),
+            cell(plain, 100, 1),
+            cell(report.one("scores", metric="target_first", **at), 100, 1),
+            cell(report.one("scores", metric="target_nats", **at), 1, 2),
+            cell(report.one("scores", metric="identifier_nats", **at), 1, 2),
+            cell(report.one("differences", against=BACKBONE, **difference), 1, 3),
+            cell(report.one("differences", against=f"{arm}/mean", **difference), 1, 3),
             f"{plain.n_items} ({plain.n_repositories})" if plain else ABSENT,
         ])  # fmt: skip
     return f"""## {suite}: without the published allowances
@@ -152,7 +153,7 @@ def _stricter(report: Report, suite: str) -> str:
 Plain EM is string equality of as many lines; differences are paired, in nats of the identifier (of
 the target without one), below 0 is better.
 
-{_table(header, rows)}"""
+{table(header, rows)}"""
 
 
 def _own_versus_other(report: Report) -> str:
@@ -162,16 +163,16 @@ def _own_versus_other(report: Report) -> str:
     ]  # fmt: skip
     rows = []
     for suite in report.suites:
-        for arm in _arms(report.of(TABLE, suite=suite)):
+        for arm in arms_in_order(report.of(TABLE, suite=suite)):
             found = {f.metric: f for f in report.of(TABLE, suite=suite, arm=arm)}
             rank, chance, p = (found[metric] for metric in ("rank", "chance_rank", "p"))
             rows.append([
                 suite,
                 arm,
-                f"{_cell(rank, 1, 2)} ({chance.value:.1f})",
-                _cell(found["win_rate"], 100, 0),
-                _p_value(p),
-                _cell(found[METRIC], 1, 3),
+                f"{cell(rank, 1, 2)} ({chance.value:.1f})",
+                cell(found["win_rate"], 100, 0),
+                p_value(p),
+                cell(found[METRIC], 1, 3),
                 f"{p.n_items} ({p.n_repositories})",
             ])  # fmt: skip
     if not rows:
@@ -181,7 +182,7 @@ def _own_versus_other(report: Report) -> str:
 Every repository's items under every repository's preparation. Rank 1 means its own is best; p is
 of a permutation test that neither hard repositories nor generally good adapters can make small.
 
-{_table(header, rows)}"""
+{table(header, rows)}"""
 
 
 def _geometry(report: Report) -> str:
@@ -189,7 +190,7 @@ def _geometry(report: Report) -> str:
     for mean in report.of("geometry", metric="delta_cosine"):
         most = report.one("geometry", metric="delta_cosine_max", arm=mean.arm, stratum=mean.stratum)
         rows.append(
-            [mean.arm, mean.stratum, _cell(mean, 1, 3), _cell(most, 1, 3), str(mean.n_repositories)]
+            [mean.arm, mean.stratum, cell(mean, 1, 3), cell(most, 1, 3), str(mean.n_repositories)]
         )
     if not rows:
         return ""
@@ -197,7 +198,7 @@ def _geometry(report: Report) -> str:
 
 Cosine of the updates ΔW of two repositories; 1 is one adapter for all of them.
 
-{_table(["arm", "task", "mean", "largest", "repositories"], rows)}"""
+{table(["arm", "task", "mean", "largest", "repositories"], rows)}"""
 
 
 def _strata(report: Report) -> str:
@@ -210,10 +211,10 @@ def _strata(report: Report) -> str:
             )
             rows = [
                 [arm, *(_stratum_cell(report, suite, arm, s) for s in strata)]
-                for arm in _arms(figures)
+                for arm in arms_in_order(figures)
             ]
             header = ["arm", *(_stratum_name(report, suite, s) for s in strata)]
-            parts += [f"### {suite}, by {key}", _table(header, rows)]
+            parts += [f"### {suite}, by {key}", table(header, rows)]
     if not parts:
         return ""
     return "\n\n".join(["## Strata\n\nEM % / nats per item.", *parts])
@@ -236,18 +237,18 @@ def _stratum_cell(report: Report, suite: str, arm: str, stratum: str) -> str:
 def _harm(report: Report) -> str:
     rows = []
     for suite in report.suites:
-        for arm in _arms(report.of("harm", suite=suite)):
+        for arm in arms_in_order(report.of("harm", suite=suite)):
             nats = report.one("harm", suite=suite, arm=arm, metric="nats_per_token")
             match = report.one("harm", suite=suite, arm=arm, metric="exact_match")
             n_items = max(f.n_items for f in (nats, match) if f)
-            rows.append([suite, arm, _cell(nats, 1, 3), _cell(match, 100, 1), str(n_items)])
+            rows.append([suite, arm, cell(nats, 1, 3), cell(match, 100, 1), str(n_items)])
     if not rows:
         return ""
     return f"""## Harm on unfiltered items
 
 Arm - backbone on items taken as they come: above 0 nats is harm.
 
-{_table(["suite", "arm", "nats per token", "EM, points", "n"], rows)}"""
+{table(["suite", "arm", "nats per token", "EM, points", "n"], rows)}"""
 
 
 def _staleness(report: Report) -> str:
@@ -257,19 +258,19 @@ def _staleness(report: Report) -> str:
     behind = sorted({int(f.stratum.partition("=")[2]) for f in figures})
     rows = []
     for suite in dict.fromkeys(f.suite for f in figures):
-        for arm in _arms(f for f in figures if f.suite == suite):
+        for arm in arms_in_order(f for f in figures if f.suite == suite):
             found = [
                 report.one(
                     "staleness", suite=suite, arm=arm, metric="asked_nats", stratum=f"behind={k}"
                 )
                 for k in behind
             ]
-            rows.append([suite, arm, *(_cell(f, 1, 3) for f in found)])
+            rows.append([suite, arm, *(cell(f, 1, 3) for f in found)])
     return f"""## Staleness
 
 Adapter of k commits before - backbone, nats per item.
 
-{_table(["suite", "arm", *(f"k = {k}" for k in behind)], rows)}"""
+{table(["suite", "arm", *(f"k = {k}" for k in behind)], rows)}"""
 
 
 def _costs(report: Report) -> str:
@@ -278,65 +279,31 @@ def _costs(report: Report) -> str:
         "stored, MiB",
     ]  # fmt: skip
     rows = []
-    for arm in _arms(report.of("cost")):
+    for arm in arms_in_order(report.of("cost")):
         found = {f.metric: f for f in report.of("cost", arm=arm)}
         rows.append([
             arm,
-            _cell(found.get("query_seconds"), 1, 3),
-            _cell(found.get("prompt_tokens"), 1, 0),
-            _cell(found.get("prepare_seconds"), 1, 2),
-            _cell(found.get("seconds_per_commit"), 1, 3),
-            _cell(found.get("stored_bytes"), 2**-20, 2),
+            cell(found.get("query_seconds"), 1, 3),
+            cell(found.get("prompt_tokens"), 1, 0),
+            cell(found.get("prepare_seconds"), 1, 2),
+            cell(found.get("seconds_per_commit"), 1, 3),
+            cell(found.get("stored_bytes"), 2**-20, 2),
         ])  # fmt: skip
     return f"""## Cost
 
 Preparing and storing: mean per known state. What was stepped through or trained before, for
 another state or arm, is not done again; per commit counts the dearest state of each repository.
 
-{_table(header, rows)}"""
+{table(header, rows)}"""
 
 
 def _not_run(report: Report) -> str:
     if not report.not_run:
         return "## Not run\n\nEvery arm asked for ran on every repository."
     rows = [[arm.arm, arm.reason, ", ".join(arm.notes) or "everywhere"] for arm in report.not_run]
-    return f"## Not run\n\n{_table(['arm', 'reason', 'where'], rows)}"
+    return f"## Not run\n\n{table(['arm', 'reason', 'where'], rows)}"
 
 
 def _environment(report: Report) -> str:
     rows = [[name, value] for name, value in report.environment.items()]
-    return f"## Environment\n\n{_table(['', ''], rows)}" if rows else ""
-
-
-def _arms(figures: Iterable[Figure]) -> list[str]:
-    """As the paper lists them; then what it lacks, each arm followed by those derived of it."""
-    return sorted({figure.arm for figure in figures}, key=_place)
-
-
-def _place(arm: str) -> tuple[int, str, int, str]:
-    source, _, derived = arm.partition("/")
-    kind, _, detail = derived.partition(":")
-    known = ARM_ORDER.index(source) if source in ARM_ORDER else len(ARM_ORDER)
-    return (known, f"{source}/{kind}", int(detail) if detail.isdigit() else 0, detail)
-
-
-def _cell(figure: Figure | None, factor: float, digits: int) -> str:
-    if figure is None:
-        return ABSENT
-    value = f"{figure.value * factor:.{digits}f}"
-    if figure.low is None or figure.high is None:
-        return value
-    return f"{value} [{figure.low * factor:.{digits}f}, {figure.high * factor:.{digits}f}]"
-
-
-def _p_value(figure: Figure) -> str:
-    return f"{figure.value:.4f}" if figure.value >= 0.0001 else "< 0.0001"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
-
-
-def _escaped(cell: str) -> str:
-    return " ".join(cell.replace("|", "\\|").split())
+    return f"## Environment\n\n{table(['', ''], rows)}" if rows else ""
