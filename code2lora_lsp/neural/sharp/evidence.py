@@ -1,0 +1,135 @@
+"""What an n-gram table says after a context, beside what the backbone says of the same tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from code2lora_lsp.neural.sharp.table import Found, NgramTable
+
+N_REMEMBERED = 4_096
+"""Contexts whose counts are kept; a common short one has thousands of rows to add up."""
+
+FEATURES = ("one", "log_total", "log_distinct", "log_agreement", "entropy")
+"""x_n, of each order n: 1, log N_n, log D_n, log a_n, H; see ``Evidence``."""
+
+LEAST_AGREEMENT = 1e-6
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The allowed continuations of a context, order by order, the shortest first.
+
+    One order's tokens stand together, each once; orders count from 1 and none is left out. N_n is
+    how often the order's context was seen with any of them, D_n how many there are, a_n = Σ p̂_n p
+    what the backbone expects of them, and H the backbone's entropy in nats.
+
+    Attributes:
+        starts: where the tokens of each begin, [O] int64.
+        token_ids: [K] int64, below V.
+        shares: p̂_n(token), [K] float64; adds up to 1 in each order.
+        features: x_n, [O, len(FEATURES)] float64.
+    """
+
+    starts: NDArray[np.int64]
+    token_ids: NDArray[np.int64]
+    shares: NDArray[np.float64]
+    features: NDArray[np.float64]
+
+    def share_of(self, token_id: int) -> NDArray[np.float64]:
+        """p̂_n of one token, [O]."""
+        is_it = self.token_ids == token_id
+        shares: NDArray[np.float64] = np.add.reduceat(np.where(is_it, self.shares, 0), self.starts)
+        return shares
+
+
+_Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Distinct token ids in order, and how often each was seen."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads evidence out of one table. What it remembers changes no answer."""
+
+    table: NgramTable
+    _known: dict[tuple[int, int], _Counts] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def read(self, log_p: Tensor, context: Sequence[int]) -> Evidence | None:
+        """Evidence on the token after ``context``; ``None`` where the table says nothing.
+
+        Args:
+            log_p: the backbone's, [V], normalised, -inf where a token is not allowed.
+            context: token ids, oldest first.
+        """
+        parts = [self._counts(found) for found in self.table.find(context)]
+        if not parts:
+            return None
+        token_ids = np.concatenate([ids for ids, _ in parts])  # [K]
+        counts = np.concatenate([counts for _, counts in parts])
+        picked = log_p[torch.from_numpy(token_ids).to(log_p.device)].double().cpu().numpy()
+        is_allowed = picked > -np.inf
+        n_allowed = np.add.reduceat(is_allowed, _starts([len(ids) for ids, _ in parts]), dtype=int)
+        n_allowed = n_allowed[n_allowed > 0]  # what a longer context allows, a shorter one does too
+        if not len(n_allowed):
+            return None
+        if not is_allowed.all():
+            token_ids, counts, picked = (
+                values[is_allowed] for values in (token_ids, counts, picked)
+            )
+        return _weighed(token_ids, counts, np.exp(picked), n_allowed, _entropy(log_p))
+
+    def _counts(self, found: Found) -> _Counts:
+        """What followed, each token once."""
+        key = (found.start, found.stop)
+        counts = self._known.get(key)
+        if counts is None:
+            if len(self._known) >= N_REMEMBERED:
+                self._known.clear()
+            rows = slice(found.start, found.stop)
+            counts = _added_up(self.table.rows.next_ids[rows], self.table.rows.counts[rows])
+            self._known[key] = counts
+        return counts
+
+
+def _weighed(
+    token_ids: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    p: NDArray[np.float64],
+    n_distinct: NDArray[np.int64],
+    entropy: float,
+) -> Evidence:
+    starts = _starts(n_distinct)
+    totals = np.add.reduceat(counts, starts)  # [O]
+    shares = counts / np.repeat(totals, n_distinct)  # [K]
+    features = np.empty((len(starts), len(FEATURES)))
+    features[:, 0] = 1.0
+    features[:, 1] = np.log(totals)
+    features[:, 2] = np.log(n_distinct)
+    features[:, 3] = np.log(np.add.reduceat(shares * p, starts) + LEAST_AGREEMENT)
+    features[:, 4] = entropy
+    return Evidence(starts, token_ids, shares, features)
+
+
+def _starts(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    starts = np.zeros(len(lengths), np.int64)
+    np.cumsum(lengths[:-1], out=starts[1:])
+    return starts
+
+
+def _added_up(next_ids: NDArray[np.int32], counts: NDArray[np.int32]) -> _Counts:
+    if len(next_ids) == 1:
+        return next_ids.astype(np.int64), counts.astype(np.int64)
+    order = np.argsort(next_ids, kind="stable")
+    ids = next_ids[order]
+    firsts = np.concatenate([[0], np.flatnonzero(ids[1:] != ids[:-1]) + 1])
+    return ids[firsts].astype(np.int64), np.add.reduceat(counts[order], firsts, dtype=np.int64)
+
+
+def _entropy(log_p: Tensor) -> float:
+    """H = -Σ p log p in nats; tokens that are not allowed add nothing."""
+    return -float((log_p.exp() * log_p.clamp(min=-1e4)).sum())

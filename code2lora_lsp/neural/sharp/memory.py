@@ -1,0 +1,62 @@
+"""A repository's table behind its gate: changes the backbone's next token where it knows better."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from code2lora_lsp.neural.sharp.evidence import Evidence, Reader
+from code2lora_lsp.neural.sharp.gate import Gate
+from code2lora_lsp.neural.sharp.table import NgramTable
+
+
+@dataclass(frozen=True)
+class SharpMemory:
+    """Exact continuations of one tree, mixed in while decoding. Satisfies ``mixing.Mixer``.
+
+    Immutable. It stands beside an adapter as well as without: the gate sees what the bound
+    weights say. It adds no prompt tokens.
+    """
+
+    table: NgramTable
+    gate: Gate
+
+    @cached_property
+    def memory_id(self) -> str:
+        """16 hex digits that change with what is counted or how far it is believed."""
+        both = f"{self.table.memory_id}\0{self.gate.gate_id}"
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
+
+    def mixed(self, log_p: Tensor, context: Sequence[int]) -> Tensor:
+        """See ``mixing.Mixer``; ``log_p`` itself where the table says nothing."""
+        evidence = self._reader.read(log_p, context)
+        if evidence is None:
+            return log_p
+        backbone_share, shares = self.gate.shares(evidence.features)
+        token_ids, added = _added(evidence, shares)
+        ids = torch.from_numpy(token_ids).to(log_p.device)
+        more = torch.from_numpy(np.log(added)).to(log_p)
+        result = log_p + float(np.log(backbone_share))
+        result[ids] = torch.logaddexp(result[ids], more)
+        return result
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.table)
+
+
+def _added(
+    evidence: Evidence, shares: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Σ_n share_n p̂_n(token) of the tokens of order 1, which are those of every order."""
+    n_first = int(evidence.starts[1]) if len(evidence.starts) > 1 else len(evidence.token_ids)
+    token_ids = evidence.token_ids[:n_first]
+    lengths = np.diff(evidence.starts, append=len(evidence.token_ids))
+    places = np.searchsorted(token_ids, evidence.token_ids)
+    weights = evidence.shares * np.repeat(shares, lengths)
+    return token_ids, np.bincount(places, weights, minlength=n_first)
