@@ -19,6 +19,12 @@ from code2lora_lsp.history.discovery import (
 from code2lora_lsp.history.git_process import EMPTY_TREES, GitCommand, object_id_length
 from code2lora_lsp.history.head import Head, HeadUnclear, read_head
 from code2lora_lsp.history.kept_commits import KeptCommits
+from code2lora_lsp.history.tree_changes import (
+    FileVersions,
+    commits_among,
+    read_blob_ids,
+    read_tree_changes,
+)
 from code2lora_lsp.recipe import Recipe
 
 _SYMLINK_MODE = "120000"
@@ -177,6 +183,27 @@ class Repository:
             key=lambda file: (-file.size_bytes, file.path.encode("utf-8", "surrogateescape")),
         )
         return files[: recipe.snapshot_max_files]
+
+    def tree_changes(self, before: str | None, after: str, recipe: Recipe) -> list[FileVersions]:
+        """Files a snapshot reads that differ between two commits' trees, their sizes apart.
+
+        ``before`` may be ``None``, which is the empty tree: then it is every file of ``after``.
+
+        Raises:
+            GitReadFailed: git does not have one of them.
+        """
+        rules = self.rules(recipe)
+        changes = read_tree_changes(self._git, before or self._empty_tree(), after)
+        return [change for change in changes if rules.reads_snapshot(change.path)]
+
+    def blob_ids(self, commit_id: str, paths: Sequence[str], recipe: Recipe) -> dict[str, str]:
+        """Path → blob id of those paths that a snapshot reads at a commit."""
+        rules = self.rules(recipe)
+        return read_blob_ids(self._git, commit_id, [p for p in paths if rules.reads_snapshot(p)])
+
+    def commits_among(self, commit_ids: Sequence[str]) -> list[str]:
+        """Those that this repository has, in the order given."""
+        return commits_among(self._git, commit_ids)
 
     def read_blobs(self, blob_ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Contents in the order asked for, through one process.

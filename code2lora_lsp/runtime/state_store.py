@@ -24,7 +24,7 @@ from code2lora_lsp.errors import StateUnreadable
 
 log = logging.getLogger(__name__)
 
-KINDS = ("state", "diff", "file")
+KINDS = ("state", "diff", "file", "ledger")
 
 
 class StateStore:
@@ -67,6 +67,19 @@ class StateStore:
 
     def has(self, kind: str, key: str) -> bool:
         return self._path(kind, key).exists()
+
+    def keys(self, kind: str) -> list[str]:
+        """What is stored, the newest first; stale after another process wrote or removed."""
+        found: list[tuple[float, str]] = []
+        for path in (self.folder / kind).glob("*/*.safetensors"):
+            with suppress(OSError):  # another server removed it
+                found.append((path.stat().st_mtime, path.stem))
+        return [key for _, key in sorted(found, reverse=True)]
+
+    def remove(self, kind: str, key: str) -> None:
+        """Forget ``key``, if it is there and the disk lets us."""
+        with suppress(OSError):
+            self._path(kind, key).unlink()
 
     def probe(self) -> None:
         """Write, read and remove one file; raises OSError or StateUnreadable when that fails."""

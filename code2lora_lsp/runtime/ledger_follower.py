@@ -1,0 +1,309 @@
+"""Follows a repository with the ledger: from the nearest stored tree to HEAD by one diff.
+
+    Evo(t) = Static(tree at t), bit for bit, whatever the path to it
+
+A state is the sums over the blocks of one tree (``neural.ledger.fold``), so what lies between two
+commits does not matter: edits, merges, renames, a branch switch, an amend or a rebase are all the
+blocks that one tree has and the other has not. Sums are exact, so there is no drift to look for;
+what could make a removed block write other bits than it was added with is in the writer's
+fingerprint, which keys every stored state. A tree is written anew only where nothing is stored,
+where that is cheaper, where its size crosses a power of two times the budget (other blocks are
+drawn), or where the stored blocks contradict the tree.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from code2lora_lsp.cancellation import Cancellation
+from code2lora_lsp.errors import GitReadFailed, ShapeMismatch, StateUnreadable
+from code2lora_lsp.neural.sharp.table import NgramTable
+from code2lora_lsp.runtime.block_tally import BlockTally, Piece, Share, pieces_of, tokens_of
+from code2lora_lsp.runtime.follower import Edited, FollowPoint
+from code2lora_lsp.runtime.knowledge import Knowledge
+from code2lora_lsp.runtime.ledger_reader import LedgerReader, first_held_out
+from code2lora_lsp.runtime.ledger_state import (
+    LedgerShape,
+    LedgerState,
+    LedgerStates,
+    check_sums,
+)
+from code2lora_lsp.runtime.ledger_writer import LedgerWriter
+from code2lora_lsp.runtime.tree_texts import TreeTexts
+from code2lora_lsp.text.blocks import blocks_of, changed_blocks
+from code2lora_lsp.text.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
+
+NEAR_FILES = 32
+"""A last state this near is taken without a look at the stored ones."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What turns one state into the next.
+
+    Attributes:
+        start: holds all of ``removals``.
+        goal: the state wanted, but for its sums: ``written`` and ``statistics`` are to come.
+        removals: while they go, the state is still of the start's tree.
+        additions: blocks of the goal's tree.
+    """
+
+    start: LedgerState
+    goal: LedgerState
+    removals: list[Piece]
+    additions: list[Piece]
+
+
+class LedgerFollower:
+    """Satisfies ``Follower``; remembers the state of its last run, half done ones too.
+
+    At any moment what is written is of blocks of ``_state``'s tree, so that an interrupted run
+    goes on from there, also to another commit.
+    """
+
+    def __init__(
+        self,
+        texts: TreeTexts,
+        tokenizer: Tokenizer,
+        writer: LedgerWriter,
+        reader: LedgerReader,
+        states: LedgerStates,
+        shape: LedgerShape,
+    ) -> None:
+        self._texts, self._tokenizer = texts, tokenizer
+        self._writer, self._reader = writer, reader
+        self._states, self._shape = states, shape
+        self._state: LedgerState | None = None
+
+    def plan(self, head: str, cancellation: Cancellation) -> str:
+        """The commit itself: the way to it does not matter."""
+        del cancellation
+        return head
+
+    def run(
+        self, plan: str, cancellation: Cancellation, on_snapshot: Callable[[], None]
+    ) -> Iterator[FollowPoint]:
+        state = self._at(plan)
+        is_new = state is None
+        if state is None:
+            yield from self._reach(plan, cancellation, on_snapshot)
+            state = self._at(plan)
+            assert state is not None
+        done = state
+        yield FollowPoint(plan, 0, 0, "token", lambda: self._reader.knowledge(done))
+        if is_new:
+            self._states.save(state)
+
+    def edited(
+        self, head: str, texts: Mapping[str, bytes | None], cancellation: Cancellation
+    ) -> Edited | None:
+        state = self._at(head)
+        if state is None:
+            return None
+        before = self._texts.at(head, sorted(texts))
+        after = self._texts.given({path: texts[path] for path in before})
+        paths = frozenset(path for path in before if before[path] != after.get(path))
+        if not paths:
+            return Edited(self._reader.knowledge(state), paths)
+        change = changed_blocks(before, after)
+        added = pieces_of(change.added, self._tokenizer)
+        removed = pieces_of(change.removed, self._tokenizer)
+        state = self._with_pieces(state, added, removed, cancellation)
+        return Edited(self._reader.knowledge(state, paths), paths)
+
+    def _with_pieces(
+        self,
+        state: LedgerState,
+        added: list[Piece],
+        removed: list[Piece],
+        cancellation: Cancellation,
+    ) -> LedgerState:
+        """As if a commit had made the change; which blocks are drawn stays as it is."""
+        share, table_share = self._shares(state.blocks)
+        statistics = state.statistics
+        for _, sums in self._writer.sums(share.among(removed), cancellation):
+            statistics = statistics - sums
+        for _, sums in self._writer.sums(share.among(added), cancellation):
+            statistics = statistics + sums
+        table = _counted(state.table, table_share, added, removed)
+        return replace(state, statistics=statistics, table=table)
+
+    def _at(self, commit_id: str) -> LedgerState | None:
+        """The last state, if it is whole and of this commit."""
+        state = self._state
+        is_it = state is not None and state.is_complete and state.commit_id == commit_id
+        return state if is_it else None
+
+    def _reach(
+        self, head: str, cancellation: Cancellation, on_snapshot: Callable[[], None]
+    ) -> Iterator[FollowPoint]:
+        """Make the state of ``head``; on the way, points with what is known by then."""
+        start = self._start(head)
+        if start is not None and start.commit_id == head and start.is_complete:
+            self._state = start
+            return
+        try:
+            work = self._change(start, head, cancellation) if start is not None else None
+            if work is not None:
+                yield from self._carry_out(work, cancellation)
+                return
+        # the two others are what exact sums and tables say when more is removed than was added
+        except (StateUnreadable, ShapeMismatch, OverflowError) as error:
+            log.warning("%s: the tree of %s is read anew", error, head[:12])
+            assert start is not None
+            self._states.drop(start.commit_id)
+        self._state = None
+        on_snapshot()
+        yield from self._carry_out(self._anew(head, cancellation), cancellation)
+
+    def _start(self, head: str) -> LedgerState | None:
+        """HEAD's own state, else the one whose tree is nearest."""
+        stored = self._states.at(head)
+        if stored is not None:
+            return stored
+        last, far = self._state, float("inf")
+
+        def n_changed(commit_id: str) -> int:
+            return len(self._texts.changes(commit_id, head))
+
+        if last is not None:
+            try:
+                far = n_changed(last.commit_id)
+            except GitReadFailed as error:  # collected since: its removed blocks cannot be read
+                log.info("the last state is of no use: %s", error)
+                last = None
+        if last is not None and far <= NEAR_FILES:
+            return last
+        nearest = self._states.nearest(n_changed)
+        if nearest is None or (last is not None and far <= n_changed(nearest.commit_id)):
+            return last
+        return nearest
+
+    def _change(self, start: LedgerState, head: str, cancellation: Cancellation) -> Work | None:
+        """The way from one tree to another; ``None`` where writing anew costs less, or must be."""
+        changes = self._texts.changes(start.commit_id, head)
+        after = self._texts.after(changes)
+        try:
+            before = self._texts.before(changes)
+        except GitReadFailed as error:
+            log.info("the old text is gone, the tree is read anew: %s", error)
+            return None
+        change = changed_blocks(before, after)
+        added = pieces_of(change.added, self._tokenizer)
+        removed = pieces_of(change.removed, self._tokenizer)
+        blocks = start.blocks.with_changes(added, removed)
+        share, table_share = self._shares(blocks)
+        if (share, table_share) != self._shares(start.blocks):
+            return None
+        goal = replace(
+            start, commit_id=head, blocks=blocks,
+            table=_counted(start.table, table_share, added, removed),
+        )  # fmt: skip
+        if not start.is_complete:
+            return self._resumed(start, goal, removed, cancellation)
+        work = Work(start, goal, share.among(removed), share.among(added))
+        n_anew = blocks.taken_by(share).n_tokens
+        is_dearer = tokens_of(work.removals) + tokens_of(work.additions) > n_anew
+        return None if is_dearer else work
+
+    def _resumed(
+        self,
+        start: LedgerState,
+        goal: LedgerState,
+        removed: list[Piece],
+        cancellation: Cancellation,
+    ) -> Work:
+        """Go on where a run was interrupted: what is missing is read from the whole tree."""
+        wanted = goal.blocks.taken_by(self._shape.share(goal.blocks))
+        whole = self._pieces_at(goal.commit_id, cancellation)
+        additions = _take(whole, wanted.missing_from(start.written))
+        removals = _take(removed, start.written.missing_from(wanted))
+        return Work(start, goal, removals, first_held_out(additions, wanted))
+
+    def _anew(self, head: str, cancellation: Cancellation) -> Work:
+        pieces = list(self._pieces_at(head, cancellation))
+        blocks = BlockTally({}).with_changes(pieces)
+        share, table_share = self._shares(blocks)
+        start = self._shape.empty(head)
+        goal = replace(start, blocks=blocks, table=_counted(start.table, table_share, pieces))
+        wanted = blocks.taken_by(share)
+        return Work(start, goal, [], first_held_out(share.among(pieces), wanted))
+
+    def _pieces_at(self, head: str, cancellation: Cancellation) -> Iterator[Piece]:
+        """Every block of a tree, file by file."""
+        for path, text in self._texts.after(self._texts.changes(None, head)).items():
+            cancellation.check()
+            yield from pieces_of(blocks_of(path, text), self._tokenizer)
+
+    def _carry_out(self, work: Work, cancellation: Cancellation) -> Iterator[FollowPoint]:
+        state = replace(work.start, is_complete=False)
+        for pieces, sums in self._writer.sums(work.removals, cancellation):
+            state = replace(
+                state,
+                written=state.written.with_changes((), pieces),
+                statistics=state.statistics - sums,
+                n_moved=state.n_moved + sums.n_tokens,
+            )
+            self._state = state
+        state = replace(
+            work.goal, written=state.written, statistics=state.statistics, n_moved=state.n_moved,
+            is_complete=False,
+        )  # fmt: skip
+        self._state = state
+        total = left = tokens_of(work.additions)
+        if left:
+            yield self._point(state, left, total, cancellation)
+        for pieces, sums in self._writer.sums(work.additions, cancellation):
+            state = replace(
+                state,
+                written=state.written.with_changes(pieces),
+                statistics=state.statistics + sums,
+                n_moved=state.n_moved + sums.n_tokens,
+            )
+            self._state = state
+            left -= tokens_of(pieces)
+            if left:
+                yield self._point(state, left, total, cancellation)
+        check_sums(state)
+        self._state = replace(self._reader.settled(state, cancellation), is_complete=True)
+
+    def _point(
+        self, state: LedgerState, left: int, total: int, cancellation: Cancellation
+    ) -> FollowPoint:
+        def knowledge() -> Knowledge:
+            return self._reader.provisional(state, cancellation)
+
+        return FollowPoint(state.commit_id, left, total, "token", knowledge)
+
+    def _shares(self, blocks: BlockTally) -> tuple[Share, Share]:
+        """Which blocks of a tree the ledger writes, and which the table counts."""
+        return self._shape.share(blocks), self._shape.table_share(blocks)
+
+
+def _counted(
+    table: NgramTable, share: Share, added: Iterable[Piece], removed: Iterable[Piece] = ()
+) -> NgramTable:
+    """A table after the blocks of its share came and went."""
+    return table.with_changes(
+        [piece.token_ids for piece in share.among(added)],
+        [piece.token_ids for piece in share.among(removed)],
+    )
+
+
+def _take(pieces: Iterable[Piece], wanted: Counter[str]) -> list[Piece]:
+    """As many of each block as wanted.
+
+    Raises:
+        StateUnreadable: there are fewer.
+    """
+    left, taken = Counter(wanted), list[Piece]()
+    for piece in pieces:
+        if left[piece.block_id] > 0:
+            left[piece.block_id] -= 1
+            taken.append(piece)
+    if missing := sum(left.values()):
+        raise StateUnreadable(f"{missing} blocks of an interrupted run are not in its tree")
+    return taken

@@ -1,0 +1,103 @@
+"""A ledger follower over a real repository with a tiny decoder; counts what it writes."""
+
+from functools import cache
+
+import torch
+
+from code2lora_lsp.cancellation import Cancellation
+from code2lora_lsp.history.repository import Repository
+from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.ledger.population import PopulationSum
+from code2lora_lsp.neural.ledger.readout import ReadoutPlan
+from code2lora_lsp.runtime.block_writer import BlockWriter
+from code2lora_lsp.runtime.ledger_models import LedgerModels
+from code2lora_lsp.text.blocks import blocks_of
+from tests.fakes import TINY, ByteTokenizer, random_weights
+
+torch.set_num_threads(1)
+
+READ_BY_THE_POPULATION = "def total(prices):\n    return sum(price for price in prices)\n" * 6
+
+
+class Table:
+    """Stands in for a sharp memory: the table itself, never mixed in."""
+
+    def __init__(self, table):
+        self.table = table
+        self.memory_id = table.memory_id
+
+    def mixed(self, log_p, context):
+        return log_p
+
+
+@cache
+def tiny_decoder():
+    return Decoder(TINY, random_weights(TINY))
+
+
+@cache
+def tiny_population():
+    total = PopulationSum(TINY.width, TINY.intermediate_width)
+    writer = BlockWriter(tiny_decoder(), ByteTokenizer())
+    for block in blocks_of("population.py", READ_BY_THE_POPULATION):
+        total.add(writer.writes(block))
+    return total.population("tiny")
+
+
+def tiny_models(states, **changes):
+    return LedgerModels(
+        **{
+            "decoder": tiny_decoder(),
+            "make_tokenizer": ByteTokenizer,
+            "tokenizer_id": "bytes",
+            "population": tiny_population(),
+            "state_root": states,
+            "most_tokens": 100_000,
+            "plan": ReadoutPlan(step=0.05, prior_tokens=200.0),
+            "sharpen": Table,
+            **changes,
+        }
+    )
+
+
+class LedgerFollowing:
+    """One follower; every block it writes stands in ``written``."""
+
+    def __init__(self, repo, states, exclude=(), **changes):
+        self.repo = repo
+        repository = Repository.discover(repo.root, exclude)
+        self.models = tiny_models(states, **changes)
+        self.follower = self.models.follower(repository)
+        self.store = self.models.store(repository.exclude)
+        self.written = []
+        blocks = self.follower._writer._blocks
+        write = blocks.writes
+        blocks.writes = lambda block: (self.written.append(block), write(block))[1]
+
+    def points(self, cancellation=None):
+        head = self.repo.head
+        cancellation = cancellation or Cancellation()
+        plan = self.follower.plan(head, cancellation)
+        return list(self.follower.run(plan, cancellation, lambda: None))
+
+    def state(self):
+        self.points()
+        return self.follower._state
+
+    def knowledge(self):
+        return self.points()[-1].knowledge()
+
+    def written_by(self, work):
+        """Blocks written while ``work`` ran."""
+        before = len(self.written)
+        work()
+        return self.written[before:]
+
+
+def assert_same_bits(one, other):
+    assert one.statistics.equals(other.statistics)
+    assert one.blocks == other.blocks
+    assert one.written == other.written
+    assert one.table.memory_id == other.table.memory_id
+    assert one.is_complete
+    assert other.is_complete
