@@ -59,4 +59,4 @@ def _added(
     lengths = np.diff(evidence.starts, append=len(evidence.token_ids))
     places = np.searchsorted(token_ids, evidence.token_ids)
     weights = evidence.shares * np.repeat(shares, lengths)
-    return token_ids, np.bincount(places, weights, minlength=n_first)
+    return token_ids, np.bincount(places, weights, minlength=n_first).astype(np.float64, copy=False)
