@@ -133,7 +133,7 @@ def _score(decoder: Decoder, reader: Reader, window: GateWindow) -> Scored:
     context = list(window.before)
     for place, (token, log_p) in enumerate(zip(window.target, rows, strict=True)):
         scored.backbone[place] = float(log_p[token].double().exp())
-        evidence = reader.read(log_p, context)
+        evidence = reader.read(log_p.cpu().numpy(), context)
         if evidence is not None:
             n_found = len(evidence.starts)
             scored.shares[place, :n_found] = evidence.share_of(token)

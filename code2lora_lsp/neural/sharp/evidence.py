@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from code2lora_lsp.neural.sharp.table import Found, NgramTable
+
+MANY_ROWS = 512
+"""From here on a dense count over the vocabulary is faster than sorting."""
 
 N_REMEMBERED = 4_096
 """Contexts whose counts are kept; a common short one has thousands of rows to add up."""
@@ -46,7 +48,7 @@ class Evidence:
         return shares
 
 
-_Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
+_Counts = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Distinct token ids in order, and how often each was seen."""
 
 
@@ -59,7 +61,7 @@ class Reader:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def read(self, log_p: Tensor, context: Sequence[int]) -> Evidence | None:
+    def read(self, log_p: NDArray[np.floating], context: Sequence[int]) -> Evidence | None:
         """Evidence on the token after ``context``; ``None`` where the table says nothing.
 
         Args:
@@ -69,19 +71,18 @@ class Reader:
         parts = [self._counts(found) for found in self.table.find(context)]
         if not parts:
             return None
+        lengths = [len(ids) for ids, _ in parts]
         token_ids = np.concatenate([ids for ids, _ in parts])  # [K]
         counts = np.concatenate([counts for _, counts in parts])
-        picked = log_p[torch.from_numpy(token_ids).to(log_p.device)].double().cpu().numpy()
+        picked = log_p[token_ids]
         is_allowed = picked > -np.inf
-        n_allowed = np.add.reduceat(is_allowed, _starts([len(ids) for ids, _ in parts]), dtype=int)
-        n_allowed = n_allowed[n_allowed > 0]  # what a longer context allows, a shorter one does too
-        if not len(n_allowed):
-            return None
         if not is_allowed.all():
-            token_ids, counts, picked = (
-                values[is_allowed] for values in (token_ids, counts, picked)
-            )
-        return _weighed(token_ids, counts, np.exp(picked), n_allowed, _entropy(log_p))
+            lengths = np.add.reduceat(is_allowed, _starts(lengths), dtype=int).tolist()
+            lengths = [n for n in lengths if n]  # a longer context allows nothing a shorter forbids
+            if not lengths:
+                return None
+            token_ids, counts, picked = (v[is_allowed] for v in (token_ids, counts, picked))
+        return _weighed(token_ids, counts, picked, lengths, _entropy(log_p))
 
     def _counts(self, found: Found) -> _Counts:
         """What followed, each token once."""
@@ -98,38 +99,43 @@ class Reader:
 
 def _weighed(
     token_ids: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    p: NDArray[np.float64],
-    n_distinct: NDArray[np.int64],
+    counts: NDArray[np.float64],
+    log_p: NDArray[np.floating],
+    lengths: Sequence[int],
     entropy: float,
 ) -> Evidence:
-    starts = _starts(n_distinct)
+    starts = _starts(lengths)
     totals = np.add.reduceat(counts, starts)  # [O]
-    shares = counts / np.repeat(totals, n_distinct)  # [K]
-    features = np.empty((len(starts), len(FEATURES)))
+    shares = counts / totals.repeat(lengths)  # [K]
+    agreements = np.add.reduceat(shares * np.exp(log_p), starts)
+    features = np.empty((len(lengths), len(FEATURES)))
     features[:, 0] = 1.0
     features[:, 1] = np.log(totals)
-    features[:, 2] = np.log(n_distinct)
-    features[:, 3] = np.log(np.add.reduceat(shares * p, starts) + LEAST_AGREEMENT)
+    features[:, 2] = np.log(lengths)
+    features[:, 3] = np.log(agreements + LEAST_AGREEMENT)
     features[:, 4] = entropy
     return Evidence(starts, token_ids, shares, features)
 
 
-def _starts(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    starts = np.zeros(len(lengths), np.int64)
-    np.cumsum(lengths[:-1], out=starts[1:])
-    return starts
+def _starts(lengths: Sequence[int]) -> NDArray[np.int64]:
+    return np.array([0, *accumulate(lengths[:-1])])
 
 
 def _added_up(next_ids: NDArray[np.int32], counts: NDArray[np.int32]) -> _Counts:
+    """Counts of one range of rows by token; exact, as they stay far below 2^53."""
     if len(next_ids) == 1:
-        return next_ids.astype(np.int64), counts.astype(np.int64)
-    order = np.argsort(next_ids, kind="stable")
-    ids = next_ids[order]
-    firsts = np.concatenate([[0], np.flatnonzero(ids[1:] != ids[:-1]) + 1])
-    return ids[firsts].astype(np.int64), np.add.reduceat(counts[order], firsts, dtype=np.int64)
+        return next_ids.astype(np.int64), counts.astype(np.float64)
+    if len(next_ids) >= MANY_ROWS:
+        by_id = np.bincount(next_ids, counts).astype(np.float64, copy=False)
+        ids = by_id.nonzero()[0]
+        return ids, by_id[ids]
+    order = next_ids.argsort(kind="stable")
+    sorted_ids = next_ids[order].astype(np.int64)
+    firsts = np.concatenate([[0], (sorted_ids[1:] != sorted_ids[:-1]).nonzero()[0] + 1])
+    return sorted_ids[firsts], np.add.reduceat(counts[order], firsts, dtype=np.float64)
 
 
-def _entropy(log_p: Tensor) -> float:
+def _entropy(log_p: NDArray[np.floating]) -> float:
     """H = -Σ p log p in nats; tokens that are not allowed add nothing."""
-    return -float((log_p.exp() * log_p.clamp(min=-1e4)).sum())
+    narrow = log_p.astype(np.float32, copy=False)
+    return -float(np.exp(narrow) @ np.maximum(narrow, -1e4))

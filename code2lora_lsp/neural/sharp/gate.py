@@ -10,6 +10,7 @@ fitted once, on training repositories (``training.gate``), and hold for every re
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,9 @@ from code2lora_lsp.neural.atomic_file import write_text
 from code2lora_lsp.neural.sharp.evidence import FEATURES
 
 FORMAT = "code2lora-gate-1"
+
+MOST_LOGIT = 30.0
+"""Bounds w_n · x_n: no λ is 1, the backbone always keeps a share."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,13 @@ class Gate:
             Π (1 - λ_n), and λ_n Π_{m > n} (1 - λ_m), [O]; together they are 1.
         """
         rows = np.minimum(np.arange(len(features)), len(self.weights) - 1)
-        logits = (self.weights[rows] * features).sum(axis=1)
-        opened = 1.0 / (1.0 + np.exp(-np.clip(logits, -50.0, 50.0)))  # λ
-        left = np.cumprod((1.0 - opened)[::-1])[::-1]  # Π_{m >= n}
-        return float(left[0]), opened * np.append(left[1:], 1.0)
+        logits = (self.weights[rows] * features).sum(axis=1).tolist()
+        left, shares = 1.0, [0.0] * len(logits)
+        for order in reversed(range(len(logits))):
+            opened = 1.0 / (1.0 + math.exp(-min(max(logits[order], -MOST_LOGIT), MOST_LOGIT)))
+            shares[order] = left * opened
+            left *= 1.0 - opened
+        return left, np.array(shares)
 
     @cached_property
     def gate_id(self) -> str:

@@ -1,6 +1,7 @@
 """A repository's table behind its gate: changes the backbone's next token where it knows better."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,16 +35,15 @@ class SharpMemory:
 
     def mixed(self, log_p: Tensor, context: Sequence[int]) -> Tensor:
         """See ``mixing.Mixer``; ``log_p`` itself where the table says nothing."""
-        evidence = self._reader.read(log_p, context)
+        before = log_p.detach().cpu().numpy()
+        evidence = self._reader.read(before, context)
         if evidence is None:
             return log_p
         backbone_share, shares = self.gate.shares(evidence.features)
         token_ids, added = _added(evidence, shares)
-        ids = torch.from_numpy(token_ids).to(log_p.device)
-        more = torch.from_numpy(np.log(added)).to(log_p)
-        result = log_p + float(np.log(backbone_share))
-        result[ids] = torch.logaddexp(result[ids], more)
-        return result
+        after = before + before.dtype.type(math.log(backbone_share))
+        after[token_ids] = np.logaddexp(after[token_ids], np.log(added))
+        return torch.from_numpy(after).to(log_p.device)
 
     @cached_property
     def _reader(self) -> Reader:
@@ -57,6 +57,6 @@ def _added(
     n_first = int(evidence.starts[1]) if len(evidence.starts) > 1 else len(evidence.token_ids)
     token_ids = evidence.token_ids[:n_first]
     lengths = np.diff(evidence.starts, append=len(evidence.token_ids))
-    places = np.searchsorted(token_ids, evidence.token_ids)
-    weights = evidence.shares * np.repeat(shares, lengths)
+    places = token_ids.searchsorted(evidence.token_ids)
+    weights = evidence.shares * shares.repeat(lengths)
     return token_ids, np.bincount(places, weights, minlength=n_first).astype(np.float64, copy=False)

@@ -37,7 +37,7 @@ def by_hand(memory, log_p, context):
     """The chain as its equation is written, token by token."""
     p = log_p.exp().tolist()
     reader = Reader(memory.table)
-    evidence = reader.read(log_p, context)
+    evidence = reader.read(log_p.numpy(), context)
     for order in range(0 if evidence is None else len(evidence.starts)):
         row = memory.gate.weights[min(order, len(memory.gate.weights) - 1)]
         opened = 1 / (1 + math.exp(-float(row @ evidence.features[order])))
@@ -123,7 +123,7 @@ def test_asking_twice_gives_the_same_bits_and_another_memory_its_own():
 
 def test_features_are_counts_agreement_and_entropy():
     table = NgramTable.empty(V, "letters").with_changes([[1, 2], [1, 2], [1, 3]])
-    evidence = Reader(table).read(uniform(), [1])
+    evidence = Reader(table).read(uniform().numpy(), [1])
     wanted = [1.0, math.log(3), math.log(2), math.log(1 / V), math.log(V)]
     assert evidence.features[0] == pytest.approx(wanted, abs=1e-4)
     assert evidence.share_of(2).tolist() == pytest.approx([2 / 3])
