@@ -1,7 +1,7 @@
 """Every arm by its name, from one set of options; those that cannot run are there too, and say so.
 
 backbone  longer-prompt  bm25-3  bm25-8  dense-3  dense-8  dependencies
-nearest-snippet  wrong-repository-snippet  unigram-cache
+nearest-snippet  wrong-repository-snippet  unigram-cache  sharp  ledger-sharp
 full-fine-tuning  full-fine-tuning-bm25-3
 X = shared-lora | per-repository-lora | code2lora-static | code2lora-evo
     | ledger | ledger-64 | ledger-shuffled | an arm given
@@ -37,6 +37,7 @@ from code2lora_lsp.repopeftbench.arms.ledger import LedgerArm, LedgerPlan, TreeL
 from code2lora_lsp.repopeftbench.arms.oracle import NearestSnippetArm, WrongRepositorySnippetArm
 from code2lora_lsp.repopeftbench.arms.plain import BackboneArm, LongerPromptArm
 from code2lora_lsp.repopeftbench.arms.retrieval import bm25_arm, dense_arm
+from code2lora_lsp.repopeftbench.arms.sharp import SharpArm, gate_beside
 from code2lora_lsp.repopeftbench.arms.trained_lora import (
     LEARNING_RATES,
     PerRepositoryLoraArm,
@@ -75,6 +76,8 @@ class ArmOptions:
         shared_plan: training of the shared LoRA and, at its own rate, of full fine-tuning.
         population: a backbone's population statistics, made by ``training.population``.
         ledger_plan: how the ledger arms write and read out.
+        gate: of the sharp memory, made by ``training.gate``; ``None`` takes the one that ships
+            beside the backbone.
         adapter_arms: more of them; they get the derived arms too.
     """
 
@@ -94,6 +97,7 @@ class ArmOptions:
     settings: ModelSettings = field(default_factory=ModelSettings)
     population: Path | None = None
     ledger_plan: LedgerPlan = field(default_factory=LedgerPlan)
+    gate: Path | None = None
     adapter_arms: Sequence[AdapterArm] = ()
 
 
@@ -104,6 +108,7 @@ class Arms:
         self._options = options
         self._known: dict[str, Arm] = {arm.name: arm for arm in self._without_adapter()}
         self._adapting = {arm.name: self._as_arm(arm) for arm in self._adapter_arms()}
+        self._known |= {arm.name: arm for arm in self._sharp_arms()}
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -205,6 +210,14 @@ class Arms:
             LedgerArm(ledger),
             LedgerArm(ledger, LEDGER_RANK),
             LedgerArm(ledger, is_shuffled=True),
+        ]
+
+    def _sharp_arms(self) -> list[SharpArm]:
+        options = self._options
+        gate = options.gate or gate_beside(options.model_folder)
+        return [
+            SharpArm(options.scorer, options.model_folder, gate, adapting)
+            for adapting in (None, self._adapting["ledger"])
         ]
 
     def _followed(self, *given: Path | None) -> FollowedCheckpoint:
