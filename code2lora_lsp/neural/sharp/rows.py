@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from code2lora_lsp.errors import ShapeMismatch
 
 MOST_PER_WORD = 4
-"""Longer contexts than two words of four found nothing that shorter ones had not."""
+"""Eight tokens in all; four were 0.046 nats per token worse, six 0.013, more were not tried."""
 
 
 @dataclass(frozen=True)
