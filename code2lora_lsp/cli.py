@@ -17,11 +17,14 @@ from code2lora_lsp.errors import Code2LoraError, ConfigError, FollowError
 from code2lora_lsp.repopeftbench.arguments import add_bench
 
 if TYPE_CHECKING:
+    from code2lora_lsp.neural.lora import LoraAdapter
     from code2lora_lsp.runtime.oneshot import OneShot
 
 EXIT_OK, EXIT_FINDINGS, EXIT_BROKEN, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 LAST_PORT = 65_535
+
+EXPORT_RANK = 64
 
 AFTER = "command_"
 """Begins the names of repeatable options given after a command: argparse keeps only one value."""
@@ -121,9 +124,17 @@ def _add_adapt(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser("adapt", help="follow a repository up to HEAD, now")
     parser.add_argument("repository", type=Path, nargs="?", default=Path())
     parser.add_argument("--out", type=Path, metavar="PEFT_DIR", help="also write a PEFT adapter")
+    _add_rank(parser)
     _add_format(parser, argparse.SUPPRESS)
     _add_common(parser, AFTER)
     parser.set_defaults(run=_adapt)
+
+
+def _add_rank(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--rank", type=int, default=EXPORT_RANK, metavar="N",
+        help=f"of a ledger's update at most; what is lost is said (default {EXPORT_RANK})",
+    )  # fmt: skip
 
 
 def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -140,6 +151,7 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser = commands.add_parser("export", help="write a repository's adapter as a PEFT folder")
     parser.add_argument("repository", type=Path)
     parser.add_argument("out", type=Path, metavar="PEFT_DIR")
+    _add_rank(parser)
     _add_format(parser, argparse.SUPPRESS)
     _add_common(parser, AFTER)
     parser.set_defaults(run=_adapt)
@@ -235,6 +247,9 @@ def _followed(shot: "OneShot", folder: Path) -> Path | None:
     if root is not None:
         try:
             shot.follow(folder)
+            knowledge = shot.knowledge(root)
+            if knowledge is None or knowledge.is_empty:
+                print("without the adapter of HEAD: nothing is known of it yet", file=sys.stderr)
         except FollowError as error:
             print(f"without the adapter of HEAD: {error}", file=sys.stderr)
     return root
@@ -249,30 +264,45 @@ def _place(place: str) -> tuple[Path, int, int]:
 
 def _adapt(arguments: argparse.Namespace) -> int:
     from code2lora_lsp.check.screen import progress_bars
-    from code2lora_lsp.neural.peft_format import save_peft
     from code2lora_lsp.runtime.oneshot import OneShot
 
+    if arguments.rank < 1:
+        raise ConfigError(f"--rank {arguments.rank}: expected 1 or more")
     if arguments.out:
         _refuse_file(arguments.out)
     with progress_bars() as listener, OneShot(_settings(arguments), listener) as shot:
         name = shot.wait_ready().backbone
         status = shot.follow(arguments.repository)
-        adapter = shot.adapter(Path(status.root))
-    assert adapter is not None
-    if arguments.out:
-        try:
-            save_peft(adapter, arguments.out, name or "")
-        except OSError as error:
-            raise ConfigError(f"{arguments.out} cannot be written: {error}") from error
+        knowledge = shot.knowledge(Path(status.root))
+        adapter, kept = knowledge.adapter if knowledge else None, 1.0
+        if arguments.out and adapter is None:
+            raise FollowError(f"{status.root}: {_NO_ADAPTER}; there is nothing to write")
+        if arguments.out and adapter is not None:
+            adapter, kept = shot.exported(adapter, arguments.rank)
+            _write_peft(adapter, arguments.out, name or "")
+    rank = adapter.rank if adapter else None
     if arguments.format == "json":
-        print(json.dumps({**asdict(status), "state": status.state.value, "rank": adapter.rank}))
-    else:
-        print(
-            f"adapter {adapter.adapter_id} @ {(adapter.commit_id or '')[:12]} (rank {adapter.rank})"
-        )
-        if arguments.out:
-            print(f"written to {arguments.out}")
+        facts = {**asdict(status), "state": status.state.value, "rank": rank, "kept": kept}
+        print(json.dumps(facts))
+        return EXIT_OK
+    at = f"@ {(status.adapter_commit or '')[:12]}"
+    print(f"adapter {status.adapter_id} {at} (rank {rank})" if adapter else f"{_NO_ADAPTER} {at}")
+    if arguments.out:
+        loss = f", which keeps {kept:.1%} of the whole update" if kept < 1 else ""
+        print(f"written to {arguments.out}{loss}")
     return EXIT_OK
+
+
+_NO_ADAPTER = "no adapter: no step of the ledger predicts held-out blocks better"
+
+
+def _write_peft(adapter: "LoraAdapter", folder: Path, backbone: str) -> None:
+    from code2lora_lsp.neural.peft_format import save_peft
+
+    try:
+        save_peft(adapter, folder, backbone)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error}") from error
 
 
 def _refuse_file(folder: Path) -> None:

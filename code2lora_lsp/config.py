@@ -20,13 +20,17 @@ class ModelSettings:
 
     Attributes:
         backbone: name of an embedded model, or the folder of a Hugging Face model.
+        hypernetwork: what turns a repository into an adapter: the ``ledger``, the paper's
+            ``code2lora``, or ``auto``: a checkpoint that is named, else the ledger where
+            statistics for the backbone are, else the checkpoint beside it.
         checkpoint: folder of a Code2LoRA checkpoint (see ``code2lora-lsp import``);
-            ``auto`` takes the one that ships with the backbone, ``off`` uses no adapter.
+            ``auto`` takes the one that ships with the backbone, ``off`` follows with nothing.
         device: ``auto`` is CUDA when present, else the CPU.
         threads: threads of the CPU decoder; 0 lets the engine choose.
     """
 
     backbone: str = "nano"
+    hypernetwork: Literal["auto", "ledger", "code2lora"] = "auto"
     checkpoint: str = "auto"
     encoder: str = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -70,6 +74,7 @@ class FollowSettings:
         enabled: keep an adapter per repository.
         poll_s: seconds between stat polls, the safety net under the file watcher.
         exclude: extra path patterns (gitignore style) that never reach an adapter or a prompt.
+        ledger_tokens: of one tree, written into its ledger; of a larger one a share is.
         working_tree: what is saved in tracked files is known before it is committed.
         state_dir: where states are kept; empty means the platform's cache folder.
     """
@@ -77,6 +82,7 @@ class FollowSettings:
     enabled: bool = True
     poll_s: float = 1.5
     exclude: tuple[str, ...] = ()
+    ledger_tokens: int = 131_072
     working_tree: bool = True
     state_dir: str = ""
 
@@ -167,6 +173,7 @@ def _check_ranges(settings: Settings) -> None:
         ("completion.deadlineS", completion.deadline_s, 0.05, 600),
         ("completion.minConfidence", completion.min_confidence, 0, 1),
         ("completion.maxDocumentChars", completion.max_document_chars, 1, 100_000_000),
+        ("follow.ledgerTokens", follow.ledger_tokens, 1_024, 100_000_000),
         ("follow.pollS", follow.poll_s, 0.2, 3600),
     ]
     for name, value, low, high in rules:

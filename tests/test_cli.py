@@ -14,13 +14,14 @@ from code2lora_lsp import cli
 from code2lora_lsp.config import models_root
 from code2lora_lsp.neural.weights import load_backbone_weights
 from tests.gitrepo import GitRepo
+from tests.projects import pottery
 
 
 @pytest.fixture(scope="module")
 def repo(tmp_path_factory):
     repo = GitRepo(tmp_path_factory.mktemp("cli") / "project")
-    for number in range(5):
-        repo.commit("lib.py", f"def helper_{number}(path):\n    return open(path).read()\n")
+    repo.commit(pottery())
+    repo.commit("lib.py", "def helper(path):\n    return open(path).read()\n")
     return repo
 
 
@@ -44,6 +45,8 @@ def test_adapt_writes_a_peft_folder_that_changes_the_logits(run, repo, tmp_path)
     assert done.returncode == 0, done.stderr
     status = json.loads(done.stdout)
     assert (status["state"], status["adapter_commit"]) == ("current", repo.head)
+    assert status["rank"] == 64
+    assert 0.5 < status["kept"] < 1
     folder = models_root() / "nano"
     model = Qwen2ForCausalLM(Qwen2Config.from_pretrained(folder)).eval()
     model.load_state_dict(load_backbone_weights(folder), strict=False)
@@ -218,7 +221,7 @@ def with_a_missing_object(folder):
     repo = GitRepo(folder)
     for number in range(3):
         repo.commit("lib.py", f"lost_{number} = open({number})\n" * 3)
-    lost = repo.git("rev-parse", "HEAD~2:lib.py")
+    lost = repo.git("rev-parse", "HEAD:lib.py")
     (repo.git_dir / "objects" / lost[:2] / lost[2:]).unlink()
     return repo
 
@@ -239,7 +242,8 @@ def plain(run, tmp_path_factory):
 @pytest.mark.parametrize(
     ("make", "options", "words"),
     [
-        (no_python, (), "no commit touches source yet"),
+        (no_python, (), "nothing is known"),
+        (no_python, ("--set", "model.hypernetwork=code2lora"), "no commit touches source yet"),
         (unborn, (), "no commit yet"),
         (with_a_missing_object, (), "git"),
         (no_python, ("--set", "model.checkpoint=off"), "model.checkpoint"),
@@ -278,3 +282,16 @@ def test_complete_in_an_excluded_file_offers_nothing_and_says_why(run, repo):
     done = run("complete", f"{repo.root / 'lib.py'}:2:12", "--set", 'follow.exclude=["/lib.py"]')
     assert done.returncode == 1
     assert "excluded by follow.exclude" in done.stderr
+
+
+def test_a_ledger_s_adapter_is_written_at_the_rank_asked_for_and_says_what_is_lost(
+    run, repo, tmp_path
+):
+    done = run("export", repo.root, tmp_path / "small", "--rank", "8")
+    assert done.returncode == 0, done.stderr
+    assert "keeps" in done.stdout
+    config = json.loads((tmp_path / "small" / "adapter_config.json").read_text())
+    assert config["r"] == 8
+    refused = run("export", repo.root, tmp_path / "none", "--rank", "0")
+    assert refused.returncode == 2
+    assert "--rank 0" in refused.stderr

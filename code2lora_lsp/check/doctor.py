@@ -114,13 +114,13 @@ def _fim_tokens(settings: Settings) -> Finding:
 
 
 def _checkpoint(settings: Settings) -> Finding:
-    from code2lora_lsp.runtime.models import checkpoint_folder, describe_checkpoint
+    from code2lora_lsp.runtime.following import chosen, describe
 
-    folder = checkpoint_folder(settings)
-    if folder is None:
+    choice = chosen(settings)
+    if choice is None:
         hint = "set model.checkpoint, or use an embedded backbone"
         return Finding("checkpoint", Verdict.WARN, "none: completions carry no adapter", hint)
-    return Finding("checkpoint", Verdict.OK, describe_checkpoint(settings, folder))
+    return Finding("checkpoint", Verdict.OK, describe(settings, choice))
 
 
 def _repository(folder: Path) -> Finding:
@@ -175,7 +175,7 @@ def _state_store(settings: Settings) -> Finding:
 
 
 def _adapter(settings: Settings, folder: Path) -> Finding:
-    from code2lora_lsp.runtime.models import stored_progress
+    from code2lora_lsp.runtime.following import stored_progress
 
     progress = stored_progress(settings, folder)
     if isinstance(progress, str):

@@ -25,12 +25,10 @@ from code2lora_lsp.runtime.api import (
 from code2lora_lsp.runtime.engine import Engine
 from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus
 from code2lora_lsp.runtime.follower import Following
+from code2lora_lsp.runtime.following import chosen, load_following
+from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
-from code2lora_lsp.runtime.models import (
-    backbone_folder,
-    checkpoint_folder,
-    load_follow_models,
-)
+from code2lora_lsp.runtime.models import backbone_folder
 from code2lora_lsp.runtime.progress import LoadingProgress, Progress
 from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED, NO_CHECKPOINT, Tracker
 
@@ -181,11 +179,15 @@ class LocalBackend:
             has_ended &= not loader.is_alive()
         return has_ended
 
-    def adapter(self, root: Path) -> LoraAdapter | None:
-        """The adapter now published for a repository, for export."""
+    def knowledge(self, root: Path) -> Knowledge | None:
+        """What is now published for a repository."""
         tracker = self._trackers.get(root)
-        knowledge = tracker.slot.current if tracker else None
-        return knowledge.adapter if knowledge else None
+        return tracker.slot.current if tracker else None
+
+    def exported(self, adapter: LoraAdapter, rank: int) -> tuple[LoraAdapter, float]:
+        """An adapter made here, for other tools: at no more than a rank, and the part kept."""
+        models = self._models
+        return models.exported(adapter, rank) if models else (adapter, 1.0)
 
     def _let_go(self) -> Engine | None:
         """Make the current engine and models not current; the engine, for whoever ends it."""
@@ -263,10 +265,10 @@ class LocalBackend:
         try:
             if backbone is None:
                 return
-            if checkpoint_folder(settings) is None:
+            if chosen(settings) is None:
                 self._hand_out(None, token, NO_CHECKPOINT)
                 return
-            models = load_follow_models(settings, backbone, lambda: engine.is_busy)
+            models = load_following(settings, backbone, lambda: engine.is_busy)
         except Code2LoraError as error:
             self._fail(error, token)
             return

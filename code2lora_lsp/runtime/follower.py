@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.history.repository import Repository
+from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.runtime.knowledge import Knowledge
 
 
@@ -108,3 +109,6 @@ class Following(Protocol):
 
     def follower(self, repository: Repository) -> Follower:
         """For one repository and one thread."""
+
+    def exported(self, adapter: LoraAdapter, rank: int) -> tuple[LoraAdapter, float]:
+        """One of its adapters at no more than a rank, if it can be cut down, and the part kept."""

@@ -16,6 +16,7 @@ from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime.block_writer import BlockWriter
 from code2lora_lsp.runtime.knowledge import Sharp
+from code2lora_lsp.runtime.ledger_export import at_rank
 from code2lora_lsp.runtime.ledger_follower import LedgerFollower
 from code2lora_lsp.runtime.ledger_reader import LedgerReader, Readable
 from code2lora_lsp.runtime.ledger_state import LedgerShape, LedgerStates
@@ -77,6 +78,10 @@ class LedgerModels:
         shape = self._shape(tokenizer)
         states = LedgerStates(self.store(repository.exclude), repository, shape)
         return LedgerFollower(texts, tokenizer, writer, reader, states, shape)
+
+    def exported(self, adapter: LoraAdapter, rank: int) -> tuple[LoraAdapter, float]:
+        """See ``follower.Following``."""
+        return at_rank(adapter, self.population, self.plan, rank)
 
     def store(self, exclude: tuple[str, ...]) -> StateStore:
         """The states of this ledger, written here; excluding paths changes the text."""

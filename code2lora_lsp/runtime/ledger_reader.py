@@ -87,7 +87,7 @@ class LedgerReader:
     def _knowledge(
         self, state: LedgerState, step: float, edited: frozenset[str] = frozenset()
     ) -> Knowledge:
-        sharp = self._readable.sharpen(state.table)
+        sharp = self._readable.sharpen(state.table) if len(state.table.rows) else None
         adapter = self._adapter(state, step) if step > 0 else None
         return Knowledge(state.commit_id, adapter, sharp, edited)
 

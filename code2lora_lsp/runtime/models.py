@@ -75,6 +75,11 @@ class FollowModels:
         )
         return HypernetworkFollower(fold, network.adapter, self.check_fits)
 
+    def exported(self, adapter: LoraAdapter, rank: int) -> tuple[LoraAdapter, float]:
+        """See ``follower.Following``; the lora head's rank is what it is."""
+        del rank
+        return adapter, 1.0
+
     def store(self, exclude: tuple[str, ...]) -> StateStore:
         """The states of this checkpoint; excluding paths changes the text, hence the key."""
         return StateStore(self.state_root, self.state_key, _recipe_key(self.recipe, exclude))

@@ -29,7 +29,8 @@ from code2lora_lsp.runtime.api import (
     Trigger,
 )
 from code2lora_lsp.runtime.backend import LocalBackend
-from code2lora_lsp.runtime.models import checkpoint_folder
+from code2lora_lsp.runtime.following import chosen
+from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED
 from code2lora_lsp.text.document import DocumentSnapshot
 
@@ -72,12 +73,12 @@ class OneShot:
         return status
 
     def follow(self, folder: Path, timeout_s: float = 3600.0) -> RepositoryStatus:
-        """Open the repository that holds ``folder`` and wait until its adapter is current.
+        """Open the repository that holds ``folder`` and wait until its knowledge is current.
 
         Raises:
             FollowError: it cannot be followed; the message says why.
         """
-        if checkpoint_folder(self._settings) is None:
+        if chosen(self._settings) is None:
             raise FollowError("model.checkpoint names none, or follow.enabled is off")
         root = self.backend.open_repository(folder)
         if root is None:
@@ -117,9 +118,13 @@ class OneShot:
         started_s = time.perf_counter()
         return self.backend.complete(request).result(timeout=60), time.perf_counter() - started_s
 
-    def adapter(self, root: Path) -> LoraAdapter | None:
-        """The adapter now published for ``root``."""
-        return self.backend.adapter(root)
+    def knowledge(self, root: Path) -> Knowledge | None:
+        """What is now published for ``root``."""
+        return self.backend.knowledge(root)
+
+    def exported(self, adapter: LoraAdapter, rank: int) -> tuple[LoraAdapter, float]:
+        """One of its adapters at no more than a rank, and the part of the update kept."""
+        return self.backend.exported(adapter, rank)
 
     def _hear(self, event: Event) -> None:
         self._listener(event)

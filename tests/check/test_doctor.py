@@ -10,7 +10,6 @@ from code2lora_lsp.check import doctor
 from code2lora_lsp.check.doctor import examine
 from code2lora_lsp.check.report import Verdict
 from code2lora_lsp.config import FollowSettings, ModelSettings, Settings
-from code2lora_lsp.runtime import models
 from code2lora_lsp.runtime.models import StoredProgress
 from tests.gitrepo import GitRepo
 from tests.runtime.test_model_loading import write_model
@@ -103,7 +102,9 @@ def test_without_torch_every_check_that_needs_it_says_so(repo, tmp_path):
 def test_the_adapter_line_says_how_far_the_stored_states_are(
     check, monkeypatch, progress, verdict, words
 ):
-    monkeypatch.setattr(models, "stored_progress", lambda settings, folder: progress)
+    from code2lora_lsp.runtime import following
+
+    monkeypatch.setattr(following, "stored_progress", lambda settings, folder: progress)
     found = check()["adapter"]
     assert found.verdict is verdict
     assert words in found.detail

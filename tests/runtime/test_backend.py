@@ -143,8 +143,8 @@ def test_the_checkpoint_is_loaded_once_per_engine(watched, repo, monkeypatch):
     from code2lora_lsp.runtime import backend
 
     loads = []
-    load = backend.load_follow_models
-    monkeypatch.setattr(backend, "load_follow_models", lambda *a: (loads.append(1), load(*a))[1])
+    load = backend.load_following
+    monkeypatch.setattr(backend, "load_following", lambda *a: (loads.append(1), load(*a))[1])
     watched.backend.start()
     watched.backend.open_repository(repo.root)
     watched.wait_current(repo.head)

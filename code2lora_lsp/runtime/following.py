@@ -1,0 +1,168 @@
+"""What a repository is followed with: the ledger, the paper's hypernetwork, or nothing."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from code2lora_lsp.config import Settings
+from code2lora_lsp.errors import ModelMismatch
+from code2lora_lsp.history.repository import Repository
+from code2lora_lsp.neural.backbone import Backbone
+from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.decoder_config import is_own_architecture, read_config_json
+from code2lora_lsp.neural.sharp.gate import load_gate
+from code2lora_lsp.neural.sharp.memory import SharpMemory
+from code2lora_lsp.neural.sharp.table import NgramTable
+from code2lora_lsp.runtime.follower import Following
+from code2lora_lsp.runtime.knowledge import Sharp
+from code2lora_lsp.runtime.ledger_models import (
+    LedgerModels,
+    ledger_key,
+    no_sharp,
+    read_ledger,
+    recipe_key,
+)
+from code2lora_lsp.runtime.ledger_state import KIND
+from code2lora_lsp.runtime.models import (
+    StoredProgress,
+    backbone_fingerprint,
+    backbone_folder,
+    checkpoint_folder,
+    describe_checkpoint,
+    load_follow_models,
+    state_root,
+)
+from code2lora_lsp.runtime.models import stored_progress as stored_fold
+from code2lora_lsp.runtime.state_store import StateStore
+from code2lora_lsp.text.tokenizer import Tokenizer
+
+LEDGER_SUFFIX = "-ledger"
+"""What a ledger needs for the backbone ``nano`` is in the folder ``nano-ledger`` beside it."""
+
+GATE = "gate.json"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the settings name: a kind, and the folder of its weights or statistics."""
+
+    kind: Literal["ledger", "code2lora"]
+    folder: Path
+
+
+def chosen(settings: Settings) -> Choice | None:
+    """What repositories are followed with; ``None`` where they are not.
+
+    Raises:
+        ModelMissing: the backbone is no model.
+    """
+    model = settings.model
+    if model.checkpoint == "off" or not settings.follow.enabled:
+        return None
+    backbone = backbone_folder(settings)
+    ledger = Choice("ledger", backbone.with_name(backbone.name + LEDGER_SUFFIX))
+    if model.hypernetwork == "ledger":
+        return ledger
+    is_open = model.hypernetwork == "auto" and model.checkpoint == "auto"
+    if is_open and (ledger.folder / "manifest.json").is_file():
+        return ledger
+    checkpoint = checkpoint_folder(settings)
+    return None if checkpoint is None else Choice("code2lora", checkpoint)
+
+
+def load_following(
+    settings: Settings, backbone: Backbone, is_busy: Callable[[], bool]
+) -> Following | None:
+    """The models of what was chosen; ``None`` where that is nothing.
+
+    Raises:
+        ModelMissing, ModelMismatch: they are not there, damaged, or of another backbone.
+    """
+    choice = chosen(settings)
+    if choice is None:
+        return None
+    if choice.kind == "code2lora":
+        return load_follow_models(settings, backbone, is_busy)
+    if not isinstance(backbone, Decoder):
+        raise _foreign(choice)
+    folder = backbone_folder(settings)
+    return LedgerModels(
+        decoder=backbone,
+        make_tokenizer=lambda: Tokenizer.from_folder(folder),
+        tokenizer_id=_tokenizer_id(folder),
+        population=read_ledger(choice.folder, backbone_fingerprint(folder)),
+        state_root=state_root(settings),
+        most_tokens=settings.follow.ledger_tokens,
+        sharpen=_sharpener(choice.folder / GATE, backbone_fingerprint(folder)),
+        check_fits=backbone.check_fits,
+        engine_is_busy=is_busy,
+    )
+
+
+def describe(settings: Settings, choice: Choice) -> str:
+    """One sentence on what was chosen, after checking that it fits the backbone.
+
+    Raises:
+        ModelMissing, ModelMismatch: it does not.
+    """
+    if choice.kind == "code2lora":
+        return describe_checkpoint(settings, choice.folder)
+    folder = backbone_folder(settings)
+    if not is_own_architecture(read_config_json(folder)):
+        raise _foreign(choice)
+    fingerprint = backbone_fingerprint(folder)
+    population = read_ledger(choice.folder, fingerprint)
+    gate = choice.folder / GATE
+    sharp = f"gate {load_gate(gate, fingerprint).gate_id}" if gate.is_file() else "no gate"
+    return (
+        f"{choice.folder.name}: ledger, statistics of {population.n_tokens:,} tokens "
+        f"({population.fingerprint}) for {folder.name}, {sharp}"
+    )
+
+
+def stored_progress(settings: Settings, folder: Path) -> StoredProgress | str:
+    """How much of HEAD is stored, from disk alone; a sentence where that has no answer.
+
+    Raises:
+        Code2LoraError: the repository or the models cannot be read.
+    """
+    choice = chosen(settings)
+    if choice is None or choice.kind == "code2lora":
+        return stored_fold(settings, folder)
+    head = Repository.discover(folder).head().commit_id
+    if head is None:
+        return "the branch has no commit yet"
+    fingerprint = backbone_fingerprint(backbone_folder(settings))
+    states = state_root(settings) / ledger_key(read_ledger(choice.folder, fingerprint))
+    ours = states.glob(f"*-{recipe_key(settings.follow.exclude)}")
+    if any(StateStore(states.parent, states.name, one.name).has(KIND, head) for one in ours):
+        return StoredProgress(1, 1, head)
+    return (
+        "the tree of HEAD is not stored yet: the server reads it when it starts, or from the "
+        "nearest one that is; `code2lora-lsp adapt` does it now"
+    )
+
+
+def _foreign(choice: Choice) -> ModelMismatch:
+    return ModelMismatch(
+        f"{choice.folder}: a ledger is written with a Qwen2-family backbone only; set "
+        "model.checkpoint to 'off', or use another model.backbone"
+    )
+
+
+def _sharpener(path: Path, backbone: str) -> Callable[[NgramTable], Sharp | None]:
+    """A table → its sharp memory; none where no gate ships.
+
+    Raises:
+        ModelMismatch: the gate is damaged, or of another backbone.
+    """
+    if not path.is_file():
+        return no_sharp
+    gate = load_gate(path, backbone)
+    return lambda table: SharpMemory(table, gate)
+
+
+def _tokenizer_id(folder: Path) -> str:
+    return hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()[:12]
