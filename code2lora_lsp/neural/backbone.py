@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from code2lora_lsp.neural.ledger.site import LedgerBackbone
 from code2lora_lsp.neural.lora import LoraAdapter
 
 
@@ -32,7 +33,7 @@ class Cache(Protocol):
         """
 
 
-class Backbone(Protocol):
+class Backbone(LedgerBackbone, Protocol):
     """A frozen decoder. Its pristine weights are never written.
 
     ``weights`` and ``cache`` are only ever what the same object's ``merged`` and ``new_cache``

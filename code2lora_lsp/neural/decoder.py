@@ -28,7 +28,8 @@ from code2lora_lsp.neural.decoder_weights import (
     merge_into,
     projection_views,
 )
-from code2lora_lsp.neural.lora import LoraAdapter, leaves_cache_alone
+from code2lora_lsp.neural.ledger.site import LastLayer, LedgerSite
+from code2lora_lsp.neural.lora import LoraAdapter, Projection, leaves_cache_alone
 
 
 class KvCache:
@@ -63,19 +64,6 @@ class KvCache:
         self.keys[layer, :, start:end] = keys[0]
         self.values[layer, :, start:end] = values[0]
         return self.keys[None, layer, :, :end], self.values[None, layer, :, :end]
-
-
-class LastLayer(NamedTuple):
-    """What the last layer's ``down_proj`` reads, and what it adds to.
-
-    Attributes:
-        inner: silu(W_gate n(x)) ⊙ W_up n(x), [B, T, F].
-        output: the layer's output, before the final norm, [B, T, D]. An update ΔW of that
-            ``down_proj`` alone would make it ``output + inner ΔWᵀ``, and change nothing else.
-    """
-
-    inner: Tensor
-    output: Tensor
 
 
 class _Span(NamedTuple):
@@ -228,16 +216,17 @@ class Decoder:
         hidden = self._run_layers(token_ids.to(self.device), 0, mask, self.pristine, None)
         return self._norm(hidden.output, self.pristine.final_norm)
 
+    @property
+    def ledger_site(self) -> LedgerSite:
+        config, pristine = self.config, self.pristine
+        return LedgerSite(
+            Projection(config.n_layers - 1, "down_proj"), config.width, config.intermediate_width,
+            pristine.final_norm, config.rms_norm_eps, pristine.head,
+        )  # fmt: skip
+
     @torch.no_grad()
     def last_layer(self, token_ids: Tensor) -> LastLayer:
-        """The last layer over whole texts, without adapter and without cache.
-
-        Args:
-            token_ids: [B, T] int64, no padding.
-
-        Raises:
-            ShapeMismatch: not [B, T], or T exceeds ``max_positions``.
-        """
+        """See ``ledger.site``."""
         if token_ids.ndim != 2 or not 0 < token_ids.shape[1] <= self.max_positions:
             raise ShapeMismatch(
                 f"ids {list(token_ids.shape)}: want [B, T], T from 1 to {self.max_positions}"

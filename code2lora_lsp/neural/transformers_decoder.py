@@ -1,11 +1,13 @@
 """Any other architecture, through transformers: slower, same small interface.
 
 Adapters need the projections to be called as in ``lora.Projection.module_path`` (Llama, Mistral,
-Qwen3 and most relatives); an architecture that names them otherwise runs without adapters.
+Qwen3 and most relatives); an architecture that names them otherwise runs without adapters. What a
+ledger needs besides is in ``transformers_site``.
 """
 
 import copy
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from torch import Tensor
 
 from code2lora_lsp.errors import AdapterRejected, ModelMismatch, ShapeMismatch
 from code2lora_lsp.neural.decoder_weights import HALF_MERGED, check_fits, merge_into
+from code2lora_lsp.neural.ledger.site import LastLayer, LedgerSite
 from code2lora_lsp.neural.lora import (
     PROJECTION_NAMES,
     LoraAdapter,
     Projection,
     leaves_cache_alone,
 )
+from code2lora_lsp.neural.transformers_site import SiteModules
 
 
 class TransformersCache:
@@ -71,6 +75,7 @@ class TransformersDecoder:
         self.vocabulary_size = int(model.config.vocab_size)
         self.max_positions = int(getattr(model.config, "max_position_embeddings", 2048))
         self._views = _projection_views(model)
+        self._site_modules = SiteModules.of(model)
         self._second: TransformersWeights | None = None
 
     @classmethod
@@ -177,6 +182,32 @@ class TransformersDecoder:
         )
         hidden: Tensor = output.last_hidden_state
         return hidden
+
+    @cached_property
+    def ledger_site(self) -> LedgerSite:
+        """See ``ledger.site``; a few tokens are run to see that it is so."""
+        return self._modules_of_site().site()
+
+    def last_layer(self, token_ids: Tensor) -> LastLayer:
+        """See ``ledger.site``."""
+        if token_ids.ndim != 2 or not 0 < token_ids.shape[1] <= self.max_positions:
+            raise ShapeMismatch(
+                f"ids {list(token_ids.shape)}: want [B, T], T from 1 to {self.max_positions}"
+            )
+        return self._modules_of_site().last_layer(token_ids.to(self.device))
+
+    def logits(self, output: Tensor) -> Tensor:
+        """See ``ledger.site``."""
+        return self._modules_of_site().logits(output)
+
+    def _modules_of_site(self) -> SiteModules:
+        if self._site_modules is None:
+            raise ModelMismatch(
+                f"{type(self.pristine.module).__name__}: a ledger needs a last block with one "
+                "`mlp.down_proj`, a final `norm` (RMSNorm) and a head without bias; set "
+                "model.checkpoint to 'off', or use another model.backbone"
+            )
+        return self._site_modules
 
     def _second_module(self) -> Any:
         """A copy with projections of its own that shares every other parameter."""

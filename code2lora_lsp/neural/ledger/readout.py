@@ -15,8 +15,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from code2lora_lsp.errors import ShapeMismatch
-from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.ledger.population import Population
+from code2lora_lsp.neural.ledger.site import LedgerBackbone
 from code2lora_lsp.neural.ledger.statistics import Statistics
 from code2lora_lsp.neural.ledger.writes import Writes
 from code2lora_lsp.neural.lora import LoraPair
@@ -98,7 +98,7 @@ def truncated(
     return LoraPair(a=a.float().contiguous(), b=(u[:, :kept] * balance).float().contiguous())
 
 
-def nats_with(decoder: Decoder, writes: Writes, update: Tensor | None) -> float:
+def nats_with(decoder: LedgerBackbone, writes: Writes, update: Tensor | None) -> float:
     """Mean −log p of the next tokens with ``update`` [D, F] added to the written projection.
 
     Raises:
@@ -119,7 +119,7 @@ def outputs_with(writes: Writes, update: Tensor | None) -> Tensor:
     return writes.outputs if update is None else writes.outputs + writes.keys @ update.T
 
 
-def choose_step(decoder: Decoder, direction: Tensor, held_out: Writes, step: float) -> float:
+def choose_step(decoder: LedgerBackbone, direction: Tensor, held_out: Writes, step: float) -> float:
     """The fraction of ``step`` that predicts ``held_out`` best: a cap on harm, 0 if all do harm.
 
     Args:

@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 
 from code2lora_lsp.errors import ShapeMismatch
-from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.ledger.site import LedgerBackbone
 from code2lora_lsp.neural.lora import Projection
 
 WINDOW_TOKENS = 1024
 """Longer texts are written in windows of as many tokens."""
 
 
-def written_projection(decoder: Decoder) -> Projection:
+def written_projection(decoder: LedgerBackbone) -> Projection:
     """The one projection a ledger adapts."""
-    return Projection(decoder.config.n_layers - 1, "down_proj")
+    return decoder.ledger_site.projection
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def join(writes: Sequence[Writes]) -> Writes:
     )
 
 
-def write(decoder: Decoder, header_ids: Sequence[int], text_ids: Sequence[int]) -> Writes:
+def write(decoder: LedgerBackbone, header_ids: Sequence[int], text_ids: Sequence[int]) -> Writes:
     """What a text writes that is read after its header; the header's own tokens are not written.
 
     A text longer than ``WINDOW_TOKENS`` is read in windows, each after the header. With neither
@@ -90,7 +90,7 @@ def write(decoder: Decoder, header_ids: Sequence[int], text_ids: Sequence[int]) 
 
 
 def _written(
-    decoder: Decoder, header_ids: Sequence[int], windows: Iterator[Sequence[int]]
+    decoder: LedgerBackbone, header_ids: Sequence[int], windows: Iterator[Sequence[int]]
 ) -> Iterator[Writes]:
     for window in windows:
         ids = torch.tensor([*header_ids, *window], device=decoder.device)  # [T]
@@ -102,14 +102,14 @@ def _written(
             yield Writes(keys, errors_at(decoder, outputs, next_ids), outputs, next_ids)
 
 
-def _nothing(decoder: Decoder) -> Writes:
-    config = decoder.config
-    keys, errors = torch.empty(0, config.intermediate_width), torch.empty(0, config.width)
+def _nothing(decoder: LedgerBackbone) -> Writes:
+    site = decoder.ledger_site
+    keys, errors = torch.empty(0, site.inner_width), torch.empty(0, site.width)
     return Writes(keys, errors, errors, torch.empty(0, dtype=torch.int64))
 
 
 @torch.no_grad()
-def errors_at(decoder: Decoder, outputs: Tensor, next_ids: Tensor) -> Tensor:
+def errors_at(decoder: LedgerBackbone, outputs: Tensor, next_ids: Tensor) -> Tensor:
     """e_i of the module's equation.
 
     Args:
@@ -120,12 +120,13 @@ def errors_at(decoder: Decoder, outputs: Tensor, next_ids: Tensor) -> Tensor:
     Returns:
         [N, D] float32.
     """
-    head = decoder.pristine.head.float()  # [V, D]
+    site = decoder.ledger_site
+    head = site.head.float()  # [V, D]
     p = torch.softmax(decoder.logits(outputs), dim=-1)  # [N, V]
     missing = head[next_ids] - p @ head  # [N, D]
     wide = outputs.float()
-    inverse_rms = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + decoder.config.rms_norm_eps)
+    inverse_rms = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + site.rms_norm_eps)
     direction = wide * inverse_rms
-    scaled = decoder.pristine.final_norm.float() * missing
+    scaled = site.final_norm.float() * missing
     along = (direction * scaled).mean(-1, keepdim=True)
     return (scaled - direction * along) * inverse_rms
