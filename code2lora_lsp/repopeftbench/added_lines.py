@@ -20,7 +20,7 @@ from code2lora_lsp.repopeftbench.splits import shuffled
 from code2lora_lsp.repopeftbench.strata import Known
 from code2lora_lsp.repopeftbench.tree_facts import TreeFacts
 from code2lora_lsp.repopeftbench.windows import Windows
-from code2lora_lsp.training.source_filters import is_own_source_path, reason_to_drop
+from code2lora_lsp.text.source_filters import is_own_source_path, reason_to_drop
 from code2lora_lsp.training.timelines import added_blocks
 
 LONGEST_REST_CHARS = 120

@@ -11,7 +11,7 @@ from code2lora_lsp.repopeftbench.identifiers import IdentifierFrequency, is_aska
 from code2lora_lsp.repopeftbench.source_tree import SourceTree
 from code2lora_lsp.repopeftbench.splits import shuffled
 from code2lora_lsp.repopeftbench.tree_facts import TreeFacts
-from code2lora_lsp.training.source_filters import is_own_source_path, reason_to_drop
+from code2lora_lsp.text.source_filters import is_own_source_path, reason_to_drop
 
 
 @dataclass(frozen=True)

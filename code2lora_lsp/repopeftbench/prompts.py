@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.runtime.model_loading import LoadedModel
 from code2lora_lsp.text.fim import MOST_CHARS_PER_TOKEN, N_MARKERS
+from code2lora_lsp.text.gaps import head_within
 from code2lora_lsp.text.healing import Healer
-from code2lora_lsp.training.fim_examples import head_within
 
 MAX_NEW_TOKENS = 64
 """Decoded per item, as published (code2lora-spec, section 7)."""

@@ -1,6 +1,6 @@
 """One block of source → what it writes into a ledger; the same for serving, training, benchmark."""
 
-from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.ledger.site import LedgerBackbone
 from code2lora_lsp.neural.ledger.writes import Writes, write
 from code2lora_lsp.text.blocks import Block
 from code2lora_lsp.text.tokenizer import Tokenizer
@@ -15,7 +15,7 @@ class BlockWriter:
     Not thread-safe by promise of the tokenizer; the decoder's pristine weights are only read.
     """
 
-    def __init__(self, decoder: Decoder, tokenizer: Tokenizer) -> None:
+    def __init__(self, decoder: LedgerBackbone, tokenizer: Tokenizer) -> None:
         self.decoder, self._tokenizer = decoder, tokenizer
 
     def writes(self, block: Block) -> Writes:

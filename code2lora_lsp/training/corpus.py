@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from code2lora_lsp.text.source_filters import is_own_source_path, reason_to_drop
 from code2lora_lsp.training.duplicates import DuplicateFilter
 from code2lora_lsp.training.licences import is_licence_file, permissive_licence
-from code2lora_lsp.training.source_filters import is_own_source_path, reason_to_drop
 from code2lora_lsp.training.splits import Split, split_of
 
 REPOSITORY_CAP_BYTES = 4_000_000

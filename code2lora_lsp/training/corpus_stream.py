@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from code2lora_lsp.text.gaps import Coder
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.training.corpus import read_shards
-from code2lora_lsp.training.fim_examples import Coder
 from code2lora_lsp.training.packing import RowStream, SourceFile, StreamState
 from code2lora_lsp.training.ranks import ALONE, Ranks
 from code2lora_lsp.training.splits import Split

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from code2lora_lsp.training.fim_examples import cursor_in_line
+from code2lora_lsp.text.gaps import cursor_in_line
 from code2lora_lsp.training.packing import SourceFile
 
 KINDS = ("line", "arguments", "identifier")

@@ -11,11 +11,9 @@ A window is walked from start to end; the suffix and the line the middle ends in
 """
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from code2lora_lsp.text.healing import Healer
-from code2lora_lsp.text.tokenizer import FimTokens, Tokenizer
+from code2lora_lsp.text.gaps import Coder, cursor_in_line, head_within
 
 FIM_SHARE = 0.7
 SPM_SHARE = 0.8
@@ -27,25 +25,6 @@ CHARS_PER_TOKEN = 3.4
 _MIDDLE_KINDS = ("line_end", "lines", "brackets", "span")
 _MIDDLE_WEIGHTS = (50, 22, 18, 10)
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
-
-Encode = Callable[[str], list[int]]
-
-
-@dataclass(frozen=True)
-class Coder:
-    """What a tokenizer does for examples.
-
-    Attributes:
-        split: text before a cursor -> what stays in the prompt, and what is taken back.
-    """
-
-    encode: Encode
-    split: Callable[[str], tuple[str, str]]
-    control: FimTokens
-
-    @classmethod
-    def of(cls, tokenizer: Tokenizer) -> "Coder":
-        return cls(tokenizer.encode, Healer(tokenizer).split, tokenizer.fim_tokens())
 
 
 @dataclass(frozen=True)
@@ -105,17 +84,6 @@ def _left_to_right(window: Window, budget_tokens: int, coder: Coder) -> tuple[li
     return ids[:budget_tokens], end
 
 
-def head_within(encode: Encode, text: str, budget_tokens: int) -> list[int]:
-    """Ids of the start of ``text`` within the budget, cut after a line end where there is one."""
-    if budget_tokens == 0:
-        return []
-    near = text[: budget_tokens * 5]
-    while near and len(ids := encode(near)) > budget_tokens:
-        shorter = near[: int(len(near) * 0.8)]
-        near = shorter[: shorter.rfind("\n") + 1] or shorter
-    return ids if near else []
-
-
 def _choose_middle(text: str, start: int, stop: int, rng: random.Random) -> tuple[int, int]:
     """Choose [cursor, end) in text[start:stop], most often late in it, for a long prefix."""
     kind = rng.choices(_MIDDLE_KINDS, _MIDDLE_WEIGHTS)[0]
@@ -139,19 +107,6 @@ def _line_end(text: str, offset: int, stop: int) -> int:
     """Offset of the newline at or after ``offset``, or ``stop``."""
     found = text.find("\n", offset, stop)
     return stop if found < 0 else found
-
-
-def cursor_in_line(text: str, line_start: int, line_end: int, rng: random.Random) -> int:
-    """Choose a cursor in a line: where its code starts, after a separator, or anywhere."""
-    line = text[line_start:line_end]
-    code_start = len(line) - len(line.lstrip())
-    way = rng.random()
-    if way < 0.25:
-        return line_start + code_start
-    after = [i + 1 for i, char in enumerate(line) if i >= code_start and char in " .,=([{:"]
-    if way < 0.65 and after:
-        return line_start + rng.choice(after)
-    return line_start + rng.randint(min(code_start, len(line)), len(line))
 
 
 def _inside_brackets(

@@ -14,7 +14,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from code2lora_lsp.training.fim_examples import Coder, Window, head_within, next_example
+from code2lora_lsp.text.gaps import Coder, head_within
+from code2lora_lsp.training.fim_examples import Window, next_example
 
 SMALLEST_EXAMPLE_TOKENS = 48
 IGNORED_TARGET = -100

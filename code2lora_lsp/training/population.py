@@ -5,22 +5,17 @@ an order that the seed decides; they are cut into blocks and written as serving 
 """
 
 import argparse
-import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from code2lora_lsp.config import ModelSettings
-from code2lora_lsp.errors import ModelMismatch
-from code2lora_lsp.history.secrets import redact
-from code2lora_lsp.neural.decoder import Decoder
-from code2lora_lsp.neural.ledger.population import Population, PopulationSum, save_population
-from code2lora_lsp.neural.ledger.writes import Writes
+from code2lora_lsp.neural.ledger.population import Population, save_population
 from code2lora_lsp.runtime.block_writer import BlockWriter
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import backbone_fingerprint
-from code2lora_lsp.text.blocks import blocks_of
+from code2lora_lsp.runtime.population_writing import write_population
+from code2lora_lsp.runtime.sources import Sources
 from code2lora_lsp.training.corpus import read_shards
 from code2lora_lsp.training.splits import Split
 
@@ -33,46 +28,34 @@ def population_of(
     """Write about ``n_tokens`` of a corpus's training split and average them.
 
     Raises:
-        ModelMissing, ModelMismatch: the model cannot be loaded, or is none of our decoder's.
+        ModelMissing, ModelMismatch: the model cannot be loaded, or a ledger cannot write with it.
         ValueError: the corpus holds no training source.
     """
     model = load_model(model_folder, ModelSettings(), lambda *_: None)
-    if not isinstance(model.backbone, Decoder):
-        raise ModelMismatch(f"{model_folder}: a ledger writes with a Qwen2-family decoder only")
     writer = BlockWriter(model.backbone, model.tokenizer)
-    config = model.backbone.config
-    total = PopulationSum(config.width, config.intermediate_width)
-    repositories = _by_repository(read_shards(corpus, Split.TRAIN))
-    for index, (name, files) in enumerate(sorted(repositories.items())):
-        share = (n_tokens - total.n_tokens) / (len(repositories) - index)
-        before = total.n_tokens
-        for writes in _writes(writer, files, random.Random(f"{seed} {name}")):  # noqa: S311 (no secret)
-            total.add(writes)
-            if total.n_tokens - before >= share:
-                break
-        print(
-            f"{index + 1} of {len(repositories)} repositories, {total.n_tokens:,} tokens",
-            file=sys.stderr,
-        )
-    return total.population(backbone_fingerprint(model_folder))
+    repositories = training_repositories(corpus)
+    fingerprint = backbone_fingerprint(model_folder)
+    return write_population(repositories, writer, fingerprint, n_tokens, _Lines(), seed)
 
 
-def _by_repository(
-    rows: Iterable[tuple[str, str, str]],
-) -> dict[str, list[tuple[str, str]]]:
-    """Repository → its (path, text)."""
-    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for repository, path, text in rows:
-        found[repository].append((path, text))
-    return found
+def training_repositories(corpus: Path) -> list[Sources]:
+    """The training split of a corpus, repository by repository."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for repository, path, text in read_shards(corpus, Split.TRAIN):
+        found[repository][path] = text
+    return [Sources.of(name, files) for name, files in found.items()]
 
 
-def _writes(
-    writer: BlockWriter, files: list[tuple[str, str]], order: random.Random
-) -> Iterator[Writes]:
-    for path, text in order.sample(files, len(files)):
-        for block in blocks_of(path, redact(text)[0]):
-            yield writer.writes(block)
+class _Lines:
+    """One line for every repository that was begun."""
+
+    def __init__(self) -> None:
+        self._name = ""
+
+    def __call__(self, name: str, n_tokens: int, wanted: int) -> None:
+        if name != self._name:
+            self._name = name
+            print(f"{name}: {n_tokens:,} of {wanted:,} tokens", file=sys.stderr)
 
 
 def main() -> None:

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
+from code2lora_lsp.text.source_filters import is_own_source_path, reason_to_drop
 from code2lora_lsp.training.corpus import build_corpus, find_clones, read_shards
 from code2lora_lsp.training.duplicates import DuplicateFilter
 from code2lora_lsp.training.licences import permissive_licence
-from code2lora_lsp.training.source_filters import is_own_source_path, reason_to_drop
 from code2lora_lsp.training.splits import Split
 from tests.gitrepo import GitRepo
 

@@ -2,8 +2,9 @@ import random
 
 import pytest
 
+from code2lora_lsp.text.gaps import Coder, head_within
 from code2lora_lsp.training import fim_examples
-from code2lora_lsp.training.fim_examples import Coder, Window, head_within, next_example
+from code2lora_lsp.training.fim_examples import Window, next_example
 
 TEXT = "".join(
     f"def function_{i}(first, other):\n    value = call(first, [other, {i}])\n    return value\n\n"

@@ -6,17 +6,18 @@ import random
 import numpy as np
 import pytest
 
-from code2lora_lsp.errors import ModelMismatch
 from code2lora_lsp.neural.sharp.evidence import FEATURES
 from code2lora_lsp.neural.sharp.gate import load_gate
 from code2lora_lsp.neural.sharp.memory import SharpMemory
 from code2lora_lsp.neural.sharp.table import NgramTable
+from code2lora_lsp.runtime import gate_fit
+from code2lora_lsp.runtime.gate_fit import Scored, fit_gate, mean_nats, score_windows
+from code2lora_lsp.runtime.gate_windows import GateWindow, windows_of
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import backbone_fingerprint
+from code2lora_lsp.runtime.sources import Sources
+from code2lora_lsp.text.gaps import Coder
 from code2lora_lsp.training import gate as command
-from code2lora_lsp.training.fim_examples import Coder
-from code2lora_lsp.training.gate import Scored, fit_gate, mean_nats, score_windows
-from code2lora_lsp.training.gate_windows import GateWindow, windows_of
 from tests.repopeftbench.tiny_bench import CAR, ENGINE, PANTRY, SETTINGS, WHEELS, write_model
 
 
@@ -118,7 +119,7 @@ def test_only_the_training_split_is_read_and_secrets_are_not(corpus, model, monk
     secret = "AKIA" + "ABCDEFGHIJKLMNOP"
     with (corpus / "train" / "a+one.jsonl").open("a") as file:
         file.write(json.dumps({"path": "keys.py", "text": f'KEY = "{secret}"\n'}) + "\n")
-    found = dict(command.repositories_of(corpus, 9))
+    found = {one.name: dict(one.by_hash("")) for one in command.repositories_of(corpus, 9)}
     assert sorted(found) == ["a/one", "b/two"]
     assert len(found["a/one"]) == 25
     assert not any(secret in text for files in found.values() for text in files.values())
@@ -133,10 +134,10 @@ def test_hidden_files_are_asked_about_and_not_counted(model, monkeypatch):
         return windows_of(texts, *rest)
 
     counted = []
-    real = command.blocks_of
-    monkeypatch.setattr(command, "windows_of", remembering)
-    monkeypatch.setattr(command, "blocks_of", lambda p, t: counted.append(t) or real(p, t))
-    command.score_repository(model, "a/one", files, 20)
+    real = gate_fit.blocks_of
+    monkeypatch.setattr(gate_fit, "windows_of", remembering)
+    monkeypatch.setattr(gate_fit, "blocks_of", lambda p, t: counted.append(t) or real(p, t))
+    gate_fit.score_repository(model, Sources.of("a/one", files), 20)
     assert len(asked) == 2
     assert len(counted) == 18
     assert not set(asked) & set(counted)
@@ -152,15 +153,11 @@ def test_the_command_writes_a_gate_of_this_backbone(corpus, model_folder, tmp_pa
     assert nats["mixed"] < nats["backbone"]
 
 
-def test_another_architecture_is_refused(model):
-    class Other:
-        backbone, name, tokenizer = object(), "other", model.tokenizer
-
-    table = NgramTable.empty(300, "tiny")
-    with pytest.raises(ModelMismatch, match="Qwen2"):
-        score_windows(Other(), table, [])
+def test_a_repository_of_few_files_is_not_asked_about(model):
+    files = {f"f{i}.py": f"x = {i}\n" for i in range(19)}
+    assert gate_fit.score_repository(model, Sources.of("a/one", files), 20) is None
 
 
 def test_an_empty_corpus_is_refused():
-    with pytest.raises(ValueError, match="no training source"):
+    with pytest.raises(ValueError, match="no repository has enough files"):
         Scored.join([])

@@ -4,8 +4,9 @@ from itertools import pairwise
 import pytest
 import torch
 
+from code2lora_lsp.text.gaps import Coder
 from code2lora_lsp.training import packing
-from code2lora_lsp.training.fim_examples import Coder, next_example
+from code2lora_lsp.training.fim_examples import next_example
 from code2lora_lsp.training.packing import (
     IGNORED_TARGET,
     SEGMENT_CHARS,

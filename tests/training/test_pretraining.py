@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from code2lora_lsp.text.gaps import Coder
 from code2lora_lsp.training import model_configs
 from code2lora_lsp.training.checkpoints import read_progress
-from code2lora_lsp.training.fim_examples import Coder
 from code2lora_lsp.training.initial_weights import initial_model
 from code2lora_lsp.training.model_configs import Shape
 from code2lora_lsp.training.packing import RowStream, SourceFile

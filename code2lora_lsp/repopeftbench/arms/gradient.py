@@ -20,8 +20,8 @@ from code2lora_lsp.neural.decoder_config import is_own_architecture, read_config
 from code2lora_lsp.neural.lora import PROJECTION_NAMES, LoraAdapter
 from code2lora_lsp.neural.peft_format import load_peft
 from code2lora_lsp.neural.weights import load_backbone_weights
+from code2lora_lsp.text.gaps import Coder
 from code2lora_lsp.text.tokenizer import Tokenizer
-from code2lora_lsp.training.fim_examples import Coder
 from code2lora_lsp.training.packing import IGNORED_TARGET, RowStream, SourceFile
 
 LARGEST_GRADIENT_NORM = 1.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from code2lora_lsp.text.fim import Order
-from code2lora_lsp.training.fim_examples import Coder, cursor_in_line, head_within
+from code2lora_lsp.text.gaps import Coder, cursor_in_line, head_within
 
 INFILLING_SHARE = 0.5
 PREFIX_TOKENS = (48, 160, 512, 1000)

@@ -1,0 +1,172 @@
+"""Fits the sharp memory's gate on gaps in files that the table has not seen.
+
+Some files of each repository are held out of the table; gaps in those are predicted by backbone and
+table, and the gate's weights minimise the mixture's mean negative log-likelihood of all their
+tokens, ordinary ones above all.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from code2lora_lsp.neural.backbone import Backbone
+from code2lora_lsp.neural.sharp.evidence import FEATURES, Reader
+from code2lora_lsp.neural.sharp.gate import Gate
+from code2lora_lsp.neural.sharp.table import NgramTable
+from code2lora_lsp.runtime.gate_windows import GateWindow, windows_of
+from code2lora_lsp.runtime.model_loading import LoadedModel
+from code2lora_lsp.runtime.sources import Sources
+from code2lora_lsp.text.blocks import blocks_of
+from code2lora_lsp.text.gaps import Coder
+from code2lora_lsp.text.views import counted_texts
+
+HIDDEN_SHARE = 0.1
+FEWEST_FILES = 20
+
+PENALTY = 1e-4
+"""Of the squared weights, against the mean nats per token: keeps rarely used ones near zero."""
+
+LEAST_P = 1e-12
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Target tokens with what backbone and table say of them.
+
+    Attributes:
+        backbone: p_0 of each, [M].
+        shares: p̂_n of each, [M, orders]; 0 beyond what the table has.
+        features: x_n, [M, orders, len(FEATURES)]; 0 beyond, where λ_n is 0.
+    """
+
+    backbone: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    features: NDArray[np.float64]
+
+    @classmethod
+    def join(cls, parts: Sequence["Scored"]) -> "Scored":
+        """All of them, in order.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if not parts:
+            raise ValueError("no gaps to fit a gate on: no repository has enough files")
+        arrays = ((part.backbone, part.shares, part.features) for part in parts)
+        return cls(*(np.concatenate(of_all) for of_all in zip(*arrays, strict=True)))
+
+
+def fit_gate(scored: Scored, backbone: str) -> Gate:
+    """The weights of least mean nats, by L-BFGS from λ = 0.12 everywhere."""
+    features, shares = torch.from_numpy(scored.features), torch.from_numpy(scored.shares)
+    weights = torch.zeros(features.shape[1:], dtype=torch.float64)
+    weights[:, 0] = -2.0
+    weights.requires_grad_()
+    optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        p = _chained(weights, torch.from_numpy(scored.backbone), shares, features)
+        value = -p.clamp(min=LEAST_P).log().mean() + PENALTY * weights.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call,unused-ignore]
+    return Gate(weights.detach().numpy(), backbone)
+
+
+def mean_nats(scored: Scored, gate: Gate | None = None) -> float:
+    """Of each target token; without a gate, the backbone's."""
+    p = torch.from_numpy(scored.backbone)
+    if gate is not None:
+        shares, features = torch.from_numpy(scored.shares), torch.from_numpy(scored.features)
+        p = _chained(torch.from_numpy(gate.weights), p, shares, features)
+    return -float(p.clamp(min=LEAST_P).log().mean())
+
+
+def fitted_on(parts: Sequence[Scored], gate: Gate) -> dict[str, object]:
+    """What a reader may want to know of a fit; ``parts`` are one per repository."""
+    scored = Scored.join(parts)
+    return {
+        "repositories": len(parts),
+        "tokens": len(scored.backbone),
+        "nats_per_token": {
+            "backbone": round(mean_nats(scored), 4),
+            "mixed": round(mean_nats(scored, gate), 4),
+        },
+    }
+
+
+def _chained(weights: Tensor, backbone: Tensor, shares: Tensor, features: Tensor) -> Tensor:
+    """The mixture's p, [M]: ``Gate.shares`` for many tokens at once, with a gradient."""
+    opened = torch.sigmoid((features * weights).sum(-1)) * features[..., 0]  # [M, orders]
+    p = backbone
+    for order in range(weights.shape[0]):
+        p = (1.0 - opened[:, order]) * p + opened[:, order] * shares[:, order]
+    return p
+
+
+def score_windows(model: LoadedModel, table: NgramTable, windows: Sequence[GateWindow]) -> Scored:
+    """Read each window once and ask the table at every target token.
+
+    Raises:
+        ModelMismatch: a ledger cannot write with this backbone, so its last layer is not read.
+        ValueError: no windows.
+    """
+    reader = Reader(table)
+    return Scored.join([_score(model.backbone, reader, window) for window in windows])
+
+
+def _score(decoder: Backbone, reader: Reader, window: GateWindow) -> Scored:
+    n_orders, n_target = reader.table.packing.longest, len(window.target)
+    scored = Scored(
+        np.zeros(n_target),
+        np.zeros((n_target, n_orders)),
+        np.zeros((n_target, n_orders, len(FEATURES))),
+    )
+    ids = torch.tensor([*window.prompt, *window.target[:-1]], device=decoder.device)
+    outputs = decoder.last_layer(ids[None]).output[0, len(window.prompt) - 1 :]
+    rows = torch.log_softmax(decoder.logits(outputs), dim=-1)  # [M, V]
+    context = list(window.before)
+    for place, (token, log_p) in enumerate(zip(window.target, rows, strict=True)):
+        scored.backbone[place] = float(log_p[token].double().exp())
+        evidence = reader.read(log_p.cpu().numpy(), context)
+        if evidence is not None:
+            n_found = len(evidence.starts)
+            scored.shares[place, :n_found] = evidence.share_of(token)
+            scored.features[place, :n_found] = evidence.features
+        context.append(token)
+    return scored
+
+
+def score_repository(model: LoadedModel, repository: Sources, n_windows: int) -> Scored | None:
+    """Hide some files, count the others, ask for gaps in the hidden ones.
+
+    Args:
+        model: the backbone.
+        repository: its name and paths decide what is hidden.
+        n_windows: gaps.
+
+    Returns:
+        ``None`` where fewer than ``FEWEST_FILES`` are readable, or no gap was found.
+    """
+    files = list(repository.by_hash("gate"))
+    if len(files) < FEWEST_FILES:
+        return None
+    n_hidden = max(1, round(len(files) * HIDDEN_SHARE))
+    rng = random.Random(repository.name)  # noqa: S311 (no secret)
+    hidden = [text for _, text in files[:n_hidden]]
+    windows = windows_of(hidden, n_windows, Coder.of(model.tokenizer), model.order, rng)
+    return score_windows(model, _table(model, files[n_hidden:]), windows) if windows else None
+
+
+def _table(model: LoadedModel, files: Sequence[tuple[str, str]]) -> NgramTable:
+    blocks = (block for path, text in files for block in blocks_of(path, text))
+    empty = NgramTable.empty(model.backbone.vocabulary_size, model.name)
+    texts = (text for block in blocks for text in counted_texts(block))
+    return empty.with_changes(model.tokenizer.encode(text) for text in texts)
