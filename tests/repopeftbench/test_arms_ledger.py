@@ -112,8 +112,8 @@ def test_hidden_files_are_not_written(ledger, garage):
 
 def test_two_arms_of_one_ledger_write_a_tree_once(ledger, garage, monkeypatch):
     asked = []
-    writes = ledger.writes
-    monkeypatch.setattr(ledger, "writes", lambda target: asked.append(target) or writes(target))
+    blocks = ledger._blocks
+    monkeypatch.setattr(ledger, "_blocks", lambda target: asked.append(target) or blocks(target))
     LedgerArm(ledger).adapter(garage)
     LedgerArm(ledger, 4).adapter(garage)
     assert asked == [garage]
@@ -148,7 +148,7 @@ def test_where_every_step_does_harm_there_is_no_adapter(ledger, garage, monkeypa
 
     monkeypatch.setattr(ledger_module, "choose_step", nothing_helps)
     assert LedgerArm(ledger).adapter(garage) is None
-    assert held_out == [round(0.1 * ledger.readout(garage).n_tokens)]
+    assert 0 < held_out[0] < 0.5 * ledger.readout(garage).n_tokens
 
 
 def test_a_tree_without_source_cannot_be_prepared(ledger, garage, tmp_path):

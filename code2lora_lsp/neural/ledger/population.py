@@ -1,4 +1,4 @@
-"""What an average token of the backbone's training repositories writes: the ledger's prior."""
+"""What an average token of the backbone's training repositories writes: the ledger's metric."""
 
 import hashlib
 import math
@@ -15,7 +15,7 @@ from code2lora_lsp.neural.atomic_file import replacing
 from code2lora_lsp.neural.ledger.statistics import Grid
 from code2lora_lsp.neural.ledger.writes import Writes
 
-FORMAT = "code2lora-population-1"
+FORMAT = "code2lora-population-2"
 
 STEPS_PER_RMS = 1024
 """Grains in the root mean square of keys and of errors: a token is rounded by 0.03 % of it."""
@@ -27,14 +27,12 @@ class Population:
 
     Attributes:
         keys: C_pop = mean x xᵀ, [F, F] float32.
-        values: D_pop = mean e xᵀ, [D, F] float32.
         errors: G_pop = mean e eᵀ, [D, D] float32.
         n_tokens: how many were averaged.
         backbone: fingerprint of the backbone that read them.
     """
 
     keys: Tensor
-    values: Tensor
     errors: Tensor
     n_tokens: int
     backbone: str
@@ -48,7 +46,7 @@ class Population:
     def fingerprint(self) -> str:
         """16 hex digits that change with the numbers and the backbone."""
         digest = hashlib.sha256(f"{FORMAT}\0{self.backbone}\0{self.n_tokens}".encode())
-        for tensor in (self.keys, self.values, self.errors):
+        for tensor in (self.keys, self.errors):
             digest.update(tensor.contiguous().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
@@ -59,14 +57,12 @@ class PopulationSum:
     def __init__(self, width: int, inner_width: int) -> None:
         """``width`` is D, ``inner_width`` F."""
         self._keys = torch.zeros(inner_width, inner_width, dtype=torch.float64)
-        self._values = torch.zeros(width, inner_width, dtype=torch.float64)
         self._errors = torch.zeros(width, width, dtype=torch.float64)
         self.n_tokens = 0
 
     def add(self, writes: Writes) -> None:
         keys, errors = writes.keys.double().cpu(), writes.errors.double().cpu()
         self._keys.addmm_(keys.T, keys)
-        self._values.addmm_(errors.T, keys)
         self._errors.addmm_(errors.T, errors)
         self.n_tokens += writes.n_tokens
 
@@ -78,11 +74,11 @@ class PopulationSum:
         """
         if self.n_tokens == 0:
             raise ValueError("no token was written; a population needs source to read")
-        sums = (self._keys, self._values, self._errors)
+        sums = (self._keys, self._errors)
         if not all(bool(torch.isfinite(one).all()) for one in sums):
             raise ValueError("the population's sums hold non-finite numbers")
-        keys, values, errors = ((one / self.n_tokens).float() for one in sums)
-        return Population(keys, values, errors, self.n_tokens, backbone)
+        keys, errors = ((one / self.n_tokens).float() for one in sums)
+        return Population(keys, errors, self.n_tokens, backbone)
 
 
 def save_population(population: Population, path: Path) -> None:
@@ -91,9 +87,7 @@ def save_population(population: Population, path: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    tensors = {
-        name: getattr(population, name).contiguous() for name in ("keys", "values", "errors")
-    }
+    tensors = {name: getattr(population, name).contiguous() for name in ("keys", "errors")}
     header = {
         "format": FORMAT, "backbone": population.backbone, "n_tokens": str(population.n_tokens)
     }  # fmt: skip
@@ -117,7 +111,7 @@ def load_population(path: Path, backbone: str) -> Population:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
                 raise ModelMismatch(f"{path}: format {header.get('format')!r} is not {FORMAT!r}")
-            keys, values, errors = (file.get_tensor(name) for name in ("keys", "values", "errors"))
+            keys, errors = (file.get_tensor(name) for name in ("keys", "errors"))
             n_tokens = int(header["n_tokens"])
     except (SafetensorError, KeyError, ValueError) as error:
         raise ModelMismatch(f"{path} is damaged: {error!r}; make it again") from error
@@ -126,7 +120,7 @@ def load_population(path: Path, backbone: str) -> Population:
             f"{path} is of backbone {header.get('backbone')}, this one is {backbone}; make one "
             "for it with `python -m code2lora_lsp.training.population`"
         )
-    return Population(keys, values, errors, n_tokens, backbone)
+    return Population(keys, errors, n_tokens, backbone)
 
 
 def _grain(second_moment: Tensor) -> float:

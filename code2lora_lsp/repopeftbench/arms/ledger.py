@@ -1,7 +1,7 @@
 """The ledger over the known tree, at once: its adapter, a low-rank one, and a shuffled control."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from code2lora_lsp.errors import SetupError
 from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.ledger.ladder import N_RUNGS, Ladder, rung_of
 from code2lora_lsp.neural.ledger.population import Population, load_population
 from code2lora_lsp.neural.ledger.readout import (
     ReadoutPlan,
@@ -26,7 +27,7 @@ from code2lora_lsp.repopeftbench.arms.known_tree import read_known_tree
 from code2lora_lsp.runtime.block_writer import BlockWriter
 from code2lora_lsp.runtime.model_loading import LoadedModel
 from code2lora_lsp.runtime.models import backbone_fingerprint
-from code2lora_lsp.text.blocks import blocks_of
+from code2lora_lsp.text.blocks import Block, blocks_of
 
 MOST_TOKENS = 80_000
 """Written per repository; of a larger one files are drawn until it is reached."""
@@ -53,13 +54,15 @@ class TreeReadout:
 
     Attributes:
         direction: R / η over every token written, [D, F].
-        step: η of this repository, chosen on its last tokens; 0 where any step does harm.
+        step: η of this repository, chosen on its last blocks; 0 where any step does harm.
         n_tokens: written.
+        ladder: what they were written under.
     """
 
     direction: Tensor
     step: float
     n_tokens: int
+    ladder: Ladder
 
 
 class TreeLedger:
@@ -104,68 +107,86 @@ class TreeLedger:
     def recipe_key(self) -> str:
         return f"{self.population.fingerprint}|{self.plan}"
 
-    def statistics(self, writes: Writes) -> Statistics:
-        config, grid = self.decoder.config, self.population.grid
-        total = no_statistics(config.width, config.intermediate_width, grid)
-        for start in range(0, writes.n_tokens, TOKENS_AT_ONCE):
-            total = total + statistics_of(writes[start : start + TOKENS_AT_ONCE], grid)
-        return total
-
-    def direction(self, writes: Writes) -> Tensor:
-        """R / η of some writes, [D, F]."""
-        return read_out(self.statistics(writes), self.population, self.plan.readout)
-
     def readout(self, target: Target) -> TreeReadout:
-        """Direction and step of a target.
-
-        Raises:
-            CannotPrepare, LeakFound: as ``writes``.
-        """
-        if target not in self._readouts:
-            self._readouts[target] = self._read_out(self.writes(target))
-        return self._readouts[target]
-
-    def _read_out(self, writes: Writes) -> TreeReadout:
-        """The step is chosen without the tokens it is measured on, the direction then uses all."""
-        n_held_out = round(writes.n_tokens * self.plan.held_out_share)
-        kept, held_out = self.statistics(writes[:-n_held_out]), writes[-n_held_out:]
-        direction = read_out(kept, self.population, self.plan.readout)
-        step = choose_step(self.decoder, direction, held_out, self.plan.readout.step)
-        everything = kept + self.statistics(held_out)
-        direction = read_out(everything, self.population, self.plan.readout)
-        return TreeReadout(direction, step, writes.n_tokens)
-
-    def writes(self, target: Target) -> Writes:
-        """Of every token of the known tree, or of as many as are enough, in the order written.
+        """Direction, step and ladder of a target.
 
         Raises:
             CannotPrepare: there is too little source outside the hidden paths.
             LeakFound: as ``read_known_tree``.
         """
-        written = list(self._write_files(target))
-        n_tokens = sum(one.n_tokens for one in written)
+        if target not in self._readouts:
+            self._readouts[target] = self._read_out(self._blocks(target))
+        return self._readouts[target]
+
+    def writes(self, target: Target) -> Writes:
+        """What every block wrote, in the order they were drawn.
+
+        Raises:
+            CannotPrepare, LeakFound: as ``readout``.
+        """
+        ladder = self.readout(target).ladder
+        return join([self._writer.writes(block, ladder) for block in self._blocks(target)])
+
+    def direction(self, writes: Writes) -> Tensor:
+        """R / η of some writes, [D, F]."""
+        return read_out(self._summed(writes), self.population, self.plan.readout)
+
+    def _read_out(self, blocks: Sequence[Block]) -> TreeReadout:
+        """The step is chosen without the blocks it is measured on, the direction then uses all."""
+        n_held_out = max(1, round(len(blocks) * self.plan.held_out_share))
+        ladder, total = self._climb(blocks[:-n_held_out])
+        held_out = join([self._writer.writes(block, ladder) for block in blocks[-n_held_out:]])
+        plan = self.plan.readout
+        direction = read_out(total, self.population, plan)
+        step = choose_step(self.decoder, direction, held_out, plan.step)
+        total = total + self._summed(held_out)
+        direction = read_out(total, self.population, plan)
+        return TreeReadout(direction, step, total.n_tokens, ladder)
+
+    def _climb(self, blocks: Sequence[Block]) -> tuple[Ladder, Statistics]:
+        """Write part by part, each under what the parts before it ask for."""
+        site = self.decoder.ledger_site
+        total, ladder = no_statistics(site.width, site.inner_width, self.population.grid), Ladder()
+        for rung in range(N_RUNGS):
+            if rung:
+                ladder = ladder.climbed(total, self.population, self.plan.readout)
+            of_rung = [block for block in blocks if rung_of(block.block_id) == rung]
+            if of_rung:
+                written = join([self._writer.writes(block, ladder) for block in of_rung])
+                total = total + self._summed(written)
+        return ladder, total
+
+    def _summed(self, writes: Writes) -> Statistics:
+        grid = self.population.grid
+        parts = range(0, writes.n_tokens, TOKENS_AT_ONCE)
+        sums = [statistics_of(writes[start : start + TOKENS_AT_ONCE], grid) for start in parts]
+        site = self.decoder.ledger_site
+        return sum(sums, start=no_statistics(site.width, site.inner_width, grid))
+
+    @property
+    def _writer(self) -> BlockWriter:
+        return BlockWriter(self.decoder, self._model.tokenizer)
+
+    def _blocks(self, target: Target) -> list[Block]:
+        """Of files in an order that path and seed decide, until there is enough to write."""
+
+        def place(path: str) -> bytes:
+            return hashlib.sha256(f"{target.seed} {path}".encode()).digest()
+
+        files = sorted(read_known_tree(target).files, key=lambda file: place(file.path))
+        found: list[Block] = []
+        n_tokens = 0
+        for block in (block for file in files for block in blocks_of(file.path, file.text)):
+            if n_tokens >= self.plan.most_tokens:
+                break
+            found.append(block)
+            n_tokens += len(self._model.tokenizer.encode(block.text))
         if n_tokens < LEAST_TOKENS:
             raise CannotPrepare(
                 f"{target.repository} at {target.known_commit_id[:12]} has {n_tokens} "
                 f"tokens to write outside its hidden paths; {LEAST_TOKENS} are needed"
             )
-        return join(written)
-
-    def _write_files(self, target: Target) -> Iterator[Writes]:
-        """Block by block, files in an order that path and seed decide, until it is enough."""
-        writer = BlockWriter(self.decoder, self._model.tokenizer)
-
-        def place(path: str) -> bytes:
-            return hashlib.sha256(f"{target.seed} {path}".encode()).digest()
-
-        n_tokens = 0
-        for file in sorted(read_known_tree(target).files, key=lambda file: place(file.path)):
-            for block in blocks_of(file.path, file.text):
-                writes = writer.writes(block)
-                yield writes
-                n_tokens += writes.n_tokens
-                if n_tokens >= self.plan.most_tokens:
-                    return
+        return found
 
 
 class LedgerArm:

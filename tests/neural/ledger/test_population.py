@@ -26,7 +26,6 @@ def test_a_population_is_the_mean_over_all_tokens(population):
     keys, errors = (torch.cat([getattr(w, name) for w in writes]) for name in ("keys", "errors"))
     assert population.n_tokens == 150
     assert torch.allclose(population.keys, keys.T @ keys / 150, atol=1e-5)
-    assert torch.allclose(population.values, errors.T @ keys / 150, atol=1e-5)
     assert torch.allclose(population.errors, errors.T @ errors / 150, atol=1e-5)
 
 
