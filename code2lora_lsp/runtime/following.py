@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from code2lora_lsp.config import Settings
-from code2lora_lsp.errors import ModelMismatch
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.neural.backbone import Backbone
-from code2lora_lsp.neural.decoder import Decoder
-from code2lora_lsp.neural.decoder_config import is_own_architecture, read_config_json
 from code2lora_lsp.neural.sharp.gate import load_gate
 from code2lora_lsp.neural.sharp.memory import SharpMemory
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime.follower import Following
 from code2lora_lsp.runtime.knowledge import Sharp
+from code2lora_lsp.runtime.ledger_folders import GATE, MANIFEST, ledger_folder
 from code2lora_lsp.runtime.ledger_models import (
     LedgerModels,
     ledger_key,
@@ -38,11 +36,6 @@ from code2lora_lsp.runtime.models import stored_progress as stored_fold
 from code2lora_lsp.runtime.state_store import StateStore
 from code2lora_lsp.text.tokenizer import Tokenizer
 
-LEDGER_SUFFIX = "-ledger"
-"""What a ledger needs for the backbone ``nano`` is in the folder ``nano-ledger`` beside it."""
-
-GATE = "gate.json"
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -61,12 +54,11 @@ def chosen(settings: Settings) -> Choice | None:
     model = settings.model
     if model.checkpoint == "off" or not settings.follow.enabled:
         return None
-    backbone = backbone_folder(settings)
-    ledger = Choice("ledger", backbone.with_name(backbone.name + LEDGER_SUFFIX))
+    ledger = Choice("ledger", ledger_folder(backbone_folder(settings)))
     if model.hypernetwork == "ledger":
         return ledger
     is_open = model.hypernetwork == "auto" and model.checkpoint == "auto"
-    if is_open and (ledger.folder / "manifest.json").is_file():
+    if is_open and (ledger.folder / MANIFEST).is_file():
         return ledger
     checkpoint = checkpoint_folder(settings)
     return None if checkpoint is None else Choice("code2lora", checkpoint)
@@ -85,9 +77,8 @@ def load_following(
         return None
     if choice.kind == "code2lora":
         return load_follow_models(settings, backbone, is_busy)
-    if not isinstance(backbone, Decoder):
-        raise _foreign(choice)
     folder = backbone_folder(settings)
+    _ = backbone.ledger_site  # refuses a backbone that a ledger cannot write with
     return LedgerModels(
         decoder=backbone,
         make_tokenizer=lambda: Tokenizer.from_folder(folder),
@@ -110,8 +101,6 @@ def describe(settings: Settings, choice: Choice) -> str:
     if choice.kind == "code2lora":
         return describe_checkpoint(settings, choice.folder)
     folder = backbone_folder(settings)
-    if not is_own_architecture(read_config_json(folder)):
-        raise _foreign(choice)
     fingerprint = backbone_fingerprint(folder)
     population = read_ledger(choice.folder, fingerprint)
     gate = choice.folder / GATE
@@ -142,13 +131,6 @@ def stored_progress(settings: Settings, folder: Path) -> StoredProgress | str:
     return (
         "the tree of HEAD is not stored yet: the server reads it when it starts, or from the "
         "nearest one that is; `code2lora-lsp adapt` does it now"
-    )
-
-
-def _foreign(choice: Choice) -> ModelMismatch:
-    return ModelMismatch(
-        f"{choice.folder}: a ledger is written with a Qwen2-family backbone only; set "
-        "model.checkpoint to 'off', or use another model.backbone"
     )
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from code2lora_lsp.errors import ModelMismatch, ModelMissing
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.neural.code2lora.checkpoint import file_sha256
-from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.ledger.population import Population, load_population
 from code2lora_lsp.neural.ledger.readout import ReadoutPlan
+from code2lora_lsp.neural.ledger.site import LedgerBackbone
 from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime.block_writer import BlockWriter
@@ -49,7 +49,7 @@ class LedgerModels:
         sharpen: a table → a sharp memory.
     """
 
-    decoder: Decoder
+    decoder: LedgerBackbone
     make_tokenizer: Callable[[], Tokenizer]
     tokenizer_id: str
     population: Population
@@ -95,9 +95,9 @@ class LedgerModels:
         )
 
     def _shape(self, tokenizer: Tokenizer) -> LedgerShape:
-        config = self.decoder.config
+        site = self.decoder.ledger_site
         return LedgerShape(
-            config.width, config.intermediate_width, self.population.grid,
+            site.width, site.inner_width, self.population.grid,
             tokenizer.vocabulary_size, self.tokenizer_id, self.most_tokens, self.most_table_tokens,
         )  # fmt: skip
 
@@ -126,7 +126,10 @@ def read_ledger(folder: Path, backbone: str) -> Population:
     """
     manifest = folder / "manifest.json"
     if not manifest.is_file():
-        raise ModelMissing(f"{folder} holds no ledger (manifest.json and {POPULATION})")
+        raise ModelMissing(
+            f"{folder} holds no ledger (manifest.json and {POPULATION}); make one "
+            "with `code2lora-lsp calibrate`"
+        )
     try:
         facts = json.loads(manifest.read_text(encoding="utf-8"))
         form, made_for = facts["format"], facts["backbone"]["fingerprint"]
@@ -138,7 +141,7 @@ def read_ledger(folder: Path, backbone: str) -> Population:
     if made_for != backbone:
         raise ModelMismatch(
             f"{folder} is for a backbone {made_for}, this one is {backbone}; make one for it with "
-            "`python -m code2lora_lsp.training.population`"
+            "`code2lora-lsp calibrate`"
         )
     for name, wanted in hashes.items():
         if not (folder / name).is_file():

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from code2lora_lsp.cancellation import Cancellation
-from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.ledger.ladder import Ladder, rung_of
 from code2lora_lsp.neural.ledger.population import Population
 from code2lora_lsp.neural.ledger.readout import ReadoutPlan, choose_step, read_out
+from code2lora_lsp.neural.ledger.site import LedgerBackbone
 from code2lora_lsp.neural.ledger.statistics import Statistics
 from code2lora_lsp.neural.ledger.writes import written_projection
 from code2lora_lsp.neural.lora import LoraAdapter, LoraPair
@@ -45,7 +46,7 @@ class Readable:
         check_fits: raises AdapterRejected unless the backbone can bind an adapter.
     """
 
-    decoder: Decoder
+    decoder: LedgerBackbone
     population: Population
     plan: ReadoutPlan
     sharpen: Callable[[NgramTable], Sharp | None]
@@ -61,6 +62,10 @@ class LedgerReader:
         self._readable = readable
         self._writer, self._texts, self._tokenizer = writer, texts, tokenizer
         self._provisional = (0, 0.0)
+
+    def climbed(self, ladder: Ladder, statistics: Statistics) -> Ladder:
+        """With the rung that all the parts below it ask for."""
+        return ladder.climbed(statistics, self._readable.population, self._readable.plan)
 
     def settled(self, state: LedgerState, cancellation: Cancellation) -> LedgerState:
         """With a step that was chosen on no other tree than this, a twentieth apart."""
@@ -107,7 +112,7 @@ class LedgerReader:
         """η: what predicts held-out blocks best after all the others."""
         decoder, plan = self._readable.decoder, self._readable.plan
         pieces = self._held_out(state)
-        writes = self._writer.writes(pieces, cancellation)
+        writes = self._writer.writes(pieces, state.ladder, cancellation)
         if writes is None or writes.n_tokens < LEAST_HELD_OUT:
             return 0.0
         direction = self._direction(state.statistics - self._writer.sum_of(writes))
@@ -129,7 +134,14 @@ class LedgerReader:
         return pieces
 
 
-def first_held_out(pieces: list[Piece], tally: BlockTally) -> list[Piece]:
-    """Held-out blocks first, the others by their id: any part of it is a sample of the tree."""
+def in_writing_order(pieces: list[Piece], tally: BlockTally) -> list[Piece]:
+    """Part by part of the ladder, held-out blocks first, the others by their id.
+
+    What is written at any time is then a sample of the tree, with something held out.
+    """
     first = set(held_out(tally, MOST_HELD_OUT))
-    return sorted(pieces, key=lambda piece: (piece.block_id not in first, piece.block_id))
+
+    def place(piece: Piece) -> tuple[int, bool, str]:
+        return rung_of(piece.block_id), piece.block_id not in first, piece.block_id
+
+    return sorted(pieces, key=place)

@@ -80,7 +80,7 @@ def test_a_ledger_of_another_backbone_or_damaged_is_refused(copied, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["backbone"]["fingerprint"] = "0" * 12
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ModelMismatch, match=r"for a backbone 0{12}.*training\.population"):
+    with pytest.raises(ModelMismatch, match=r"for a backbone 0{12}.*code2lora-lsp calibrate"):
         describe(copied, chosen(copied))
     (folder / "manifest.json").write_text("{}")
     with pytest.raises(ModelMismatch, match="damaged"):
