@@ -6,7 +6,7 @@ from lsprotocol import types
 
 from code2lora_lsp.runtime.api import Reason
 from code2lora_lsp.server.language_server import Code2LoraServer
-from code2lora_lsp.server.session import OpenDocument, document_key
+from code2lora_lsp.server.session import OpenDocument, document_key, path_of
 from code2lora_lsp.server.status import announce_after, look_at
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,13 @@ def did_change(ls: Code2LoraServer, params: types.DidChangeTextDocumentParams) -
     document.apply(params.text_document.version, list(params.content_changes))
     ls.session.pending.drop(key, Reason.SUPERSEDED, "the document changed")
     look_at(ls, key)
+
+
+def did_save(ls: Code2LoraServer, params: types.DidSaveTextDocumentParams) -> None:
+    """What is on disk now becomes known, if a followed repository tracks the file."""
+    path = path_of(params.text_document.uri)
+    if path is not None and ls.host.is_started:
+        ls.host.call(lambda backend: backend.saved(path))
 
 
 def did_close(ls: Code2LoraServer, params: types.DidCloseTextDocumentParams) -> None:

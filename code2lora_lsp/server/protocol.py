@@ -130,5 +130,6 @@ def adapter_message(repository: RepositoryStatus) -> str:
         return text + ", pinned"
     behind = repository.commits_behind
     if not behind:
-        return text
+        n_edited = repository.edited_files
+        return f"{text}, {n_edited} file{'s' if n_edited > 1 else ''} edited" if n_edited else text
     return f"{text}, {behind} commit{'s' if behind > 1 else ''} behind"

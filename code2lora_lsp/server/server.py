@@ -39,6 +39,7 @@ _FEATURES: dict[str, Callable[..., Any]] = {
     types.SHUTDOWN: lifecycle.shutdown,
     types.TEXT_DOCUMENT_DID_OPEN: document_sync.did_open,
     types.TEXT_DOCUMENT_DID_CHANGE: document_sync.did_change,
+    types.TEXT_DOCUMENT_DID_SAVE: document_sync.did_save,
     types.TEXT_DOCUMENT_DID_CLOSE: document_sync.did_close,
     types.TEXT_DOCUMENT_INLINE_COMPLETION: inline_completion.inline_completion,
     types.WORKSPACE_DID_CHANGE_CONFIGURATION: configuration.did_change,

@@ -142,6 +142,9 @@ class LspClient:
         where = {"start": position(*start), "end": position(*end)}
         return self.change(name, {"range": where, "text": text})
 
+    def save(self, name: str) -> None:
+        self.notify("textDocument/didSave", {"textDocument": {"uri": uri_of(name)}})
+
     def change(self, name: str, *changes: dict[str, Any]) -> int:
         uri = uri_of(name)
         self.versions[uri] = self.versions.get(uri, 0) + 1

@@ -101,6 +101,9 @@ class FakeBackend:
     def refresh(self, root: Path) -> None:
         self.calls.append(["refresh", str(root)])
 
+    def saved(self, path: Path) -> None:
+        self.calls.append(["saved", str(path)])
+
     def roll_back(self, root: Path) -> str | None:
         self.calls.append(["roll_back", str(root)])
         return None if "first" in root.name else "0ldc0de"

@@ -42,8 +42,8 @@ def test_each_document_is_asked_about_with_its_own_repository(tree):
         assert seen(client, tree / "loose/c.py") == (None, None)
         client.open((tree / "one/vendored/src/d.py").as_uri(), "")
         client.wait_until(lambda: len(client.status()["repositories"]) == 3)
-        found = seen(client, tree / "one/vendored/src/d.py")
-        assert found == (str(tree / "one/vendored"), "src/d.py")
+        wanted = (str(tree / "one/vendored"), "src/d.py")
+        client.wait_until(lambda: seen(client, tree / "one/vendored/src/d.py") == wanted)
 
 
 def test_folders_come_and_go_and_a_shared_repository_stays_for_the_other(tree):
@@ -134,3 +134,15 @@ def test_toggles_and_the_model_switch(tree):
         client.wait_until(lambda: client.status()["kind"] == "Inactive")
         client.execute("code2lora.loadModel").result()
         client.wait_ready()
+
+
+def test_a_save_is_handed_to_the_backend_and_asked_for_in_the_capabilities(tree):
+    with fake_client() as client:
+        capabilities = client.initialize(folders=[tree / "one"])
+        assert capabilities["textDocumentSync"]["save"]
+        client.wait_ready()
+        client.open((tree / "one/src/a.py").as_uri(), plan())
+        client.save((tree / "one/src/a.py").as_uri())
+        client.save("untitled:new")
+        client.wait_until(lambda: opened(client, "saved"))
+        assert opened(client, "saved") == [("saved", "a.py")]
