@@ -10,6 +10,7 @@ from code2lora_lsp.errors import StateUnreadable
 from code2lora_lsp.history.diff import is_test_path
 from code2lora_lsp.text.blocks import Block
 from code2lora_lsp.text.tokenizer import Tokenizer
+from code2lora_lsp.text.views import counted_texts
 
 HASH_BITS = 32
 """Of a block id, those that decide whether a share takes it."""
@@ -17,10 +18,11 @@ HASH_BITS = 32
 
 @dataclass(frozen=True)
 class Piece:
-    """A block with the token ids of its text."""
+    """A block with the token ids of its text, and those of its views."""
 
     block: Block
     token_ids: tuple[int, ...]
+    view_ids: tuple[tuple[int, ...], ...] = ()
 
     @property
     def block_id(self) -> str:
@@ -28,7 +30,13 @@ class Piece:
 
     @property
     def n_tokens(self) -> int:
+        """Of its text."""
         return len(self.token_ids)
+
+    @property
+    def counted_ids(self) -> tuple[tuple[int, ...], ...]:
+        """What the table counts."""
+        return (self.token_ids, *self.view_ids)
 
     @property
     def path(self) -> str:
@@ -37,7 +45,12 @@ class Piece:
 
 
 def pieces_of(blocks: Iterable[Block], tokenizer: Tokenizer) -> list[Piece]:
-    return [Piece(block, tuple(tokenizer.encode(block.text))) for block in blocks]
+    return [_piece(block, tokenizer) for block in blocks]
+
+
+def _piece(block: Block, tokenizer: Tokenizer) -> Piece:
+    text_ids, *view_ids = (tuple(tokenizer.encode(text)) for text in counted_texts(block))
+    return Piece(block, text_ids, tuple(view_ids))
 
 
 def tokens_of(pieces: Iterable[Piece]) -> int:

@@ -1,16 +1,21 @@
 """Follows a repository with the ledger: from the nearest stored tree to HEAD by one diff.
 
-    Evo(t) = Static(tree at t), bit for bit, whatever the path to it
+    Evo(t) = Static(tree at t | ladder), bit for bit, whatever the path to it
 
 A state is the sums over the blocks of one tree (``neural.ledger.fold``), so what lies between two
 commits does not matter: edits, merges, renames, a branch switch, an amend or a rebase are all the
-blocks that one tree has and the other has not. Sums are exact, so there is no drift to look for;
-what could make a removed block write other bits than it was added with is in the writer's
-fingerprint, which keys every stored state. A tree is written anew only where nothing is stored,
-where that is cheaper, where its size crosses a power of two times the budget (other blocks are
-drawn), or where the stored blocks contradict the tree.
+blocks that one tree has and the other has not. The ladder (``neural.ledger.ladder``) is made when
+a tree is first written and stays. Sums are exact, so there is no drift to look for; what could make
+a removed block write other bits than it was added with is in the writer's fingerprint, which keys
+every stored state.
+
+A tree is written anew, with a new ladder, only where nothing is stored, where 40 % of the ledger
+came or went since the ladder was made (then it also costs about the same), where the tree's size
+crosses a power of two times the budget (other blocks are drawn), or where the stored blocks
+contradict the tree.
 """
 
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,11 +23,13 @@ from dataclasses import dataclass, replace
 
 from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.errors import GitReadFailed, ShapeMismatch, StateUnreadable
+from code2lora_lsp.neural.ledger.ladder import N_RUNGS, Ladder, rung_of
+from code2lora_lsp.neural.ledger.statistics import Statistics
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime.block_tally import BlockTally, Piece, Share, pieces_of, tokens_of
 from code2lora_lsp.runtime.follower import Edited, FollowPoint
 from code2lora_lsp.runtime.knowledge import Knowledge
-from code2lora_lsp.runtime.ledger_reader import LedgerReader, first_held_out
+from code2lora_lsp.runtime.ledger_reader import LedgerReader, in_writing_order
 from code2lora_lsp.runtime.ledger_state import (
     LedgerShape,
     LedgerState,
@@ -35,6 +42,9 @@ from code2lora_lsp.text.blocks import blocks_of, changed_blocks
 from code2lora_lsp.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
+
+OLD_LADDER = 0.4
+"""A ladder is made anew once this part of the ledger's tokens came or went since."""
 
 NEAR_FILES = 32
 """A last state this near is taken without a look at the stored ones."""
@@ -72,7 +82,10 @@ class LedgerFollower:
         reader: LedgerReader,
         states: LedgerStates,
         shape: LedgerShape,
+        first_ladder: Ladder | None = None,
     ) -> None:
+        """``first_ladder``: a whole one to write a tree under that is written anew; else climb."""
+        self._first_ladder = first_ladder or Ladder()
         self._texts, self._tokenizer = texts, tokenizer
         self._writer, self._reader = writer, reader
         self._states, self._shape = states, shape
@@ -124,9 +137,9 @@ class LedgerFollower:
         """As if a commit had made the change; which blocks are drawn stays as it is."""
         share, table_share = self._shares(state.blocks)
         statistics = state.statistics
-        for _, sums in self._writer.sums(share.among(removed), cancellation):
+        for _, sums in self._writer.sums(share.among(removed), state.ladder, cancellation):
             statistics = statistics - sums
-        for _, sums in self._writer.sums(share.among(added), cancellation):
+        for _, sums in self._writer.sums(share.among(added), state.ladder, cancellation):
             statistics = statistics + sums
         table = _counted(state.table, table_share, added, removed)
         return replace(state, statistics=statistics, table=table)
@@ -204,10 +217,12 @@ class LedgerFollower:
         )  # fmt: skip
         if not start.is_complete:
             return self._resumed(start, goal, removed, cancellation)
-        work = Work(start, goal, share.among(removed), share.among(added))
+        additions = in_writing_order(share.among(added), blocks)
+        work = Work(start, goal, share.among(removed), additions)
+        n_moves = tokens_of(work.removals) + tokens_of(work.additions)
         n_anew = blocks.taken_by(share).n_tokens
-        is_dearer = tokens_of(work.removals) + tokens_of(work.additions) > n_anew
-        return None if is_dearer else work
+        is_old = start.n_since_ladder + n_moves > OLD_LADDER * n_anew
+        return None if is_old else work
 
     def _resumed(
         self,
@@ -221,16 +236,16 @@ class LedgerFollower:
         whole = self._pieces_at(goal.commit_id, cancellation)
         additions = _take(whole, wanted.missing_from(start.written))
         removals = _take(removed, start.written.missing_from(wanted))
-        return Work(start, goal, removals, first_held_out(additions, wanted))
+        return Work(start, goal, removals, in_writing_order(additions, wanted))
 
     def _anew(self, head: str, cancellation: Cancellation) -> Work:
         pieces = list(self._pieces_at(head, cancellation))
         blocks = BlockTally({}).with_changes(pieces)
         share, table_share = self._shares(blocks)
-        start = self._shape.empty(head)
+        start = replace(self._shape.empty(head), ladder=self._first_ladder)
         goal = replace(start, blocks=blocks, table=_counted(start.table, table_share, pieces))
         wanted = blocks.taken_by(share)
-        return Work(start, goal, [], first_held_out(share.among(pieces), wanted))
+        return Work(start, goal, [], in_writing_order(share.among(pieces), wanted))
 
     def _pieces_at(self, head: str, cancellation: Cancellation) -> Iterator[Piece]:
         """Every block of a tree, file by file."""
@@ -240,35 +255,35 @@ class LedgerFollower:
 
     def _carry_out(self, work: Work, cancellation: Cancellation) -> Iterator[FollowPoint]:
         state = replace(work.start, is_complete=False)
-        for pieces, sums in self._writer.sums(work.removals, cancellation):
-            state = replace(
-                state,
-                written=state.written.with_changes((), pieces),
-                statistics=state.statistics - sums,
-                n_moved=state.n_moved + sums.n_tokens,
-            )
+        for pieces, sums in self._writer.sums(work.removals, state.ladder, cancellation):
+            state = _after(state, state.written.with_changes((), pieces), state.statistics - sums)
             self._state = state
         state = replace(
             work.goal, written=state.written, statistics=state.statistics, n_moved=state.n_moved,
-            is_complete=False,
+            n_since_ladder=state.n_since_ladder, is_complete=False,
         )  # fmt: skip
         self._state = state
         total = left = tokens_of(work.additions)
         if left:
             yield self._point(state, left, total, cancellation)
-        for pieces, sums in self._writer.sums(work.additions, cancellation):
-            state = replace(
-                state,
-                written=state.written.with_changes(pieces),
-                statistics=state.statistics + sums,
-                n_moved=state.n_moved + sums.n_tokens,
-            )
-            self._state = state
-            left -= tokens_of(pieces)
-            if left:
-                yield self._point(state, left, total, cancellation)
+        for part, additions in _by_rung(work.additions):
+            state = self._climbed_to(state, part)
+            for pieces, sums in self._writer.sums(additions, state.ladder, cancellation):
+                state = _after(state, state.written.with_changes(pieces), state.statistics + sums)
+                self._state = state
+                left -= tokens_of(pieces)
+                if left:
+                    yield self._point(state, left, total, cancellation)
         check_sums(state)
+        state = self._climbed_to(state, N_RUNGS - 1)
         self._state = replace(self._reader.settled(state, cancellation), is_complete=True)
+
+    def _climbed_to(self, state: LedgerState, part: int) -> LedgerState:
+        """With a ladder that reaches a part."""
+        while state.ladder.height <= part:
+            ladder = self._reader.climbed(state.ladder, state.statistics)
+            state = replace(state, ladder=ladder, n_since_ladder=0)
+        return state
 
     def _point(
         self, state: LedgerState, left: int, total: int, cancellation: Cancellation
@@ -283,14 +298,30 @@ class LedgerFollower:
         return self._shape.share(blocks), self._shape.table_share(blocks)
 
 
+def _after(state: LedgerState, written: BlockTally, statistics: Statistics) -> LedgerState:
+    """A state with some blocks more or less, and their tokens counted as moved."""
+    n_more = abs(statistics.n_tokens - state.statistics.n_tokens)
+    return replace(
+        state, written=written, statistics=statistics,
+        n_moved=state.n_moved + n_more, n_since_ladder=state.n_since_ladder + n_more,
+    )  # fmt: skip
+
+
+def _by_rung(pieces: Iterable[Piece]) -> Iterator[tuple[int, list[Piece]]]:
+    """Pieces in writing order, those of a part together."""
+    for rung, part in itertools.groupby(pieces, key=lambda piece: rung_of(piece.block_id)):
+        yield rung, list(part)
+
+
 def _counted(
     table: NgramTable, share: Share, added: Iterable[Piece], removed: Iterable[Piece] = ()
 ) -> NgramTable:
     """A table after the blocks of its share came and went."""
-    return table.with_changes(
-        [piece.token_ids for piece in share.among(added)],
-        [piece.token_ids for piece in share.among(removed)],
-    )
+    return table.with_changes(_counted_ids(share.among(added)), _counted_ids(share.among(removed)))
+
+
+def _counted_ids(pieces: Iterable[Piece]) -> list[tuple[int, ...]]:
+    return [ids for piece in pieces for ids in piece.counted_ids]
 
 
 def _take(pieces: Iterable[Piece], wanted: Counter[str]) -> list[Piece]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from code2lora_lsp.errors import StateUnreadable
 from code2lora_lsp.history.repository import Repository
+from code2lora_lsp.neural.ledger.ladder import Ladder
 from code2lora_lsp.neural.ledger.statistics import Grid, Statistics, no_statistics
 from code2lora_lsp.neural.sharp.rows import Rows
 from code2lora_lsp.neural.sharp.table import ARRAYS, NgramTable
@@ -34,10 +35,12 @@ class LedgerState:
         blocks: all of them.
         written: those that ``statistics`` sum over; the share of ``blocks`` once it is complete.
         statistics: D, C and the number of tokens.
+        ladder: what all of them were written under.
         table: next tokens of all blocks, or of a share of its own.
         is_complete: everything that is to be written is.
         step: η of this repository; ``None`` before it was chosen.
         n_moved: tokens written or removed since then.
+        n_since_ladder: tokens written or removed since the ladder was made.
     """
 
     commit_id: str
@@ -48,6 +51,8 @@ class LedgerState:
     is_complete: bool = False
     step: float | None = None
     n_moved: int = 0
+    ladder: Ladder = field(default_factory=Ladder)
+    n_since_ladder: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,10 +140,12 @@ def _encoded(state: LedgerState) -> dict[str, Tensor]:
     joined = "\0".join(paths).encode("utf-8", "surrogateescape")
     blocks = state.blocks.known
     counts = [(b.n_times, b.n_tokens, place[b.path]) for b in blocks.values()]
-    facts = (state.statistics.n_tokens, -1 if state.step is None else state.step, state.n_moved)
+    step = -1 if state.step is None else state.step
+    facts = (state.statistics.n_tokens, step, state.n_moved, state.n_since_ladder)
     return {
         "values": state.statistics.values,
         "keys": state.statistics.keys,
+        "ladder": torch.stack(state.ladder.rungs),
         "facts": torch.tensor(facts, dtype=torch.float64),
         "ids": _bytes(b"".join(bytes.fromhex(block_id) for block_id in blocks)),
         "counts": torch.tensor(counts, dtype=torch.int32).reshape(-1, 3),
@@ -148,7 +155,7 @@ def _encoded(state: LedgerState) -> dict[str, Tensor]:
 
 
 def _decoded(commit_id: str, stored: Mapping[str, Tensor], shape: LedgerShape) -> LedgerState:
-    n_tokens, step, n_moved = stored["facts"].tolist()
+    n_tokens, step, n_moved, n_since_ladder = stored["facts"].tolist()
     statistics = Statistics(stored["values"], stored["keys"], int(n_tokens), shape.grid)
     ids = stored["ids"].numpy().tobytes().hex()
     counts = stored["counts"].tolist()
@@ -168,7 +175,8 @@ def _decoded(commit_id: str, stored: Mapping[str, Tensor], shape: LedgerShape) -
         raise ValueError(f"{written.n_tokens} tokens of blocks, {statistics.n_tokens} written")
     chosen = None if step < 0 else step
     return LedgerState(
-        commit_id, blocks, written, statistics, table, True, chosen, int(n_moved)
+        commit_id, blocks, written, statistics, table, True, chosen, int(n_moved),
+        Ladder(tuple(stored["ladder"])), int(n_since_ladder),
     )  # fmt: skip
 
 

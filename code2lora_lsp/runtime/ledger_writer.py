@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 
 from code2lora_lsp.cancellation import Cancellation
+from code2lora_lsp.neural.ledger.ladder import Ladder
 from code2lora_lsp.neural.ledger.statistics import Grid, Statistics, statistics_of
 from code2lora_lsp.neural.ledger.writes import Writes, join
 from code2lora_lsp.runtime.block_tally import Piece
 from code2lora_lsp.runtime.block_writer import BlockWriter
 
-RULES = "ledger-state-1"
+RULES = "ledger-state-2"
 """Changes with the rules of blocks, redaction or writing, and so leaves all stored states aside."""
 
 GROUP_TOKENS = 1_024
@@ -27,11 +28,11 @@ class LedgerWriter:
         self._blocks, self._grid = blocks, grid
 
     def sums(
-        self, pieces: Sequence[Piece], cancellation: Cancellation
+        self, pieces: Sequence[Piece], ladder: Ladder, cancellation: Cancellation
     ) -> Iterator[tuple[list[Piece], Statistics]]:
         """Groups of pieces in the order given, each with its sums.
 
-        Each block is read alone: the same bits now as when it is removed.
+        Each block is read alone: under the same ladder the same bits now as when it is removed.
 
         Raises:
             OverflowError: a group cannot be summed exactly.
@@ -42,7 +43,7 @@ class LedgerWriter:
         for piece in pieces:
             cancellation.check()
             group.append(piece)
-            written.append(self._blocks.writes(piece.block))
+            written.append(self._blocks.writes(piece.block, ladder))
             n_tokens += piece.n_tokens
             if n_tokens >= GROUP_TOKENS:
                 yield group, self._sum(written)
@@ -50,12 +51,14 @@ class LedgerWriter:
         if group:
             yield group, self._sum(written)
 
-    def writes(self, pieces: Iterable[Piece], cancellation: Cancellation) -> Writes | None:
+    def writes(
+        self, pieces: Iterable[Piece], ladder: Ladder, cancellation: Cancellation
+    ) -> Writes | None:
         """What pieces write, one after another; ``None`` without pieces."""
         written: list[Writes] = []
         for piece in pieces:
             cancellation.check()
-            written.append(self._blocks.writes(piece.block))
+            written.append(self._blocks.writes(piece.block, ladder))
         return join(written) if written else None
 
     def sum_of(self, writes: Writes) -> Statistics:

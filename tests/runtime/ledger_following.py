@@ -63,16 +63,19 @@ def tiny_models(states, **changes):
 class LedgerFollowing:
     """One follower; every block it writes stands in ``written``."""
 
-    def __init__(self, repo, states, exclude=(), **changes):
+    def __init__(self, repo, states, exclude=(), ladder=None, **changes):
+        """With a ``ladder``, a tree that is written anew is written under that one."""
         self.repo = repo
         repository = Repository.discover(repo.root, exclude)
         self.models = tiny_models(states, **changes)
         self.follower = self.models.follower(repository)
+        if ladder is not None:
+            self.follower._first_ladder = ladder
         self.store = self.models.store(repository.exclude)
         self.written = []
         blocks = self.follower._writer._blocks
         write = blocks.writes
-        blocks.writes = lambda block: (self.written.append(block), write(block))[1]
+        blocks.writes = lambda block, ladder: (self.written.append(block), write(block, ladder))[1]
 
     def points(self, cancellation=None):
         head = self.repo.head

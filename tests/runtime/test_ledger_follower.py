@@ -7,9 +7,13 @@ import torch
 
 from code2lora_lsp.cancellation import Cancellation, Cancelled
 from code2lora_lsp.errors import GitReadFailed
+from code2lora_lsp.neural.ledger.ladder import N_RUNGS, Ladder
 from code2lora_lsp.runtime import ledger_writer
 from code2lora_lsp.runtime.ledger_state import KEPT_PER_REPOSITORY
 from code2lora_lsp.runtime.ledger_writer import writer_fingerprint
+from code2lora_lsp.text.blocks import Block
+from code2lora_lsp.text.views import counted_texts
+from tests.fakes import ByteTokenizer
 from tests.gitrepo import GitRepo
 from tests.runtime.ledger_following import LedgerFollowing, assert_same_bits
 
@@ -40,6 +44,12 @@ def following(repo, tmp_path):
 def fresh(repo, tmp_path, name="fresh", **changes):
     """The state of HEAD written from nothing."""
     return LedgerFollowing(repo, tmp_path / name, **changes).state()
+
+
+def assert_is_its_tree(state, repo, tmp_path, name="anew", **changes):
+    """The state is that of HEAD written from nothing under the state's ladder, bit for bit."""
+    assert state.ladder.height == N_RUNGS
+    assert_same_bits(state, fresh(repo, tmp_path, name, ladder=state.ladder, **changes))
 
 
 def rebased(repo):
@@ -102,7 +112,7 @@ def test_the_state_after_any_event_is_that_of_the_tree_written_from_nothing(
 ):
     following.state()
     event(repo)
-    assert_same_bits(following.state(), fresh(repo, tmp_path))
+    assert_is_its_tree(following.state(), repo, tmp_path)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -131,7 +141,7 @@ def test_random_histories_end_in_the_bits_of_their_tree(repo, tmp_path, seed):
             repo.commit(path, source(*numbers, name=name))
         if draw.random() < 0.7:
             following.points()
-    assert_same_bits(following.state(), fresh(repo, tmp_path, **budget))
+    assert_is_its_tree(following.state(), repo, tmp_path, **budget)
 
 
 def test_a_commit_writes_its_own_blocks_and_no_other(repo, following):
@@ -214,7 +224,7 @@ def test_a_state_that_contradicts_its_tree_is_found_out_and_written_anew(repo, f
     again = LedgerFollowing(repo, tmp_path / "states")
     emptied(repo)
     repo.commit("m0.py", source(1))
-    assert_same_bits(again.state(), fresh(repo, tmp_path))
+    assert_is_its_tree(again.state(), repo, tmp_path)
 
 
 def test_states_of_another_writer_are_not_read(repo, following, tmp_path, monkeypatch):
@@ -263,7 +273,7 @@ def test_a_commit_that_was_collected_is_no_start(repo, following, tmp_path):
     repo.git("branch", "-D", "gone")
     repo.git("reflog", "expire", "--expire=now", "--all")
     repo.gc()
-    assert_same_bits(following.state(), fresh(repo, tmp_path))
+    assert_is_its_tree(following.state(), repo, tmp_path)
     again = LedgerFollowing(repo, tmp_path / "states")
     assert again.written_by(again.points) == []
 
@@ -309,20 +319,21 @@ def test_a_secret_reaches_neither_ledger_nor_table(repo, tmp_path):
 
 def test_above_the_budget_a_share_is_written_that_only_a_power_of_two_changes(repo, tmp_path):
     repo.commit("big.py", source(*range(60), name="carts"))
-    total = fresh(repo, tmp_path).blocks.n_tokens
+    whole = fresh(repo, tmp_path)
+    total = whole.blocks.n_tokens
     following = LedgerFollowing(repo, tmp_path / "states", most_tokens=total // 3)
     state = following.state()
     assert 0 < state.written.n_tokens < total / 2
     assert state.blocks.n_tokens == total, "every block is known, and counted by the table"
-    assert state.table.n_tokens == total
+    assert state.table.memory_id == whole.table.memory_id
     before = set(state.written.known)
     repo.commit("more.py", source(61, 62, name="carts"))
     after = following.state()
     kept = {i for i in before if i in after.blocks.known}
     assert kept == before == set(after.written.known) & before
-    assert_same_bits(after, fresh(repo, tmp_path, "again", most_tokens=total // 3))
+    assert_is_its_tree(after, repo, tmp_path, "again", most_tokens=total // 3)
     repo.commit("twice.py", source(*range(120), name="owners"))
-    assert_same_bits(following.state(), fresh(repo, tmp_path, "twice", most_tokens=total // 3))
+    assert_is_its_tree(following.state(), repo, tmp_path, "twice", most_tokens=total // 3)
 
 
 class AfterSomeBlocks(Cancellation):
@@ -352,7 +363,7 @@ def test_an_interrupted_run_goes_on_from_there_also_to_another_commit(
     with pytest.raises(Cancelled):
         following.points(AfterSomeBlocks(second))
     repo.commit({"m1.py": None, "new.py": source(1, name="owners")})
-    assert_same_bits(following.state(), fresh(repo, tmp_path))
+    assert_is_its_tree(following.state(), repo, tmp_path)
     if first > 8:
         assert n_kept
 
@@ -414,7 +425,43 @@ def test_too_little_to_choose_a_step_on_is_no_adapter(tmp_path):
     repo.commit("a.py", "x = 1\n")
     known = LedgerFollowing(repo, tmp_path / "states").knowledge()
     assert known.adapter is None
-    assert known.sharp.table.n_tokens == len("x = 1\n")
+    assert known.sharp.table.n_tokens == sum(map(len, counted_texts(Block("# a.py\n", "x = 1\n"))))
     empty = GitRepo(tmp_path / "empty")
     empty.commit("README.md", "words\n")
     assert LedgerFollowing(empty, tmp_path / "states").knowledge().adapter is None
+
+
+def test_a_ladder_stays_until_four_tenths_of_the_ledger_moved(repo, following):
+    repo.commit("big.py", source(*range(60), name="carts"))
+    first = following.state()
+    repo.commit("m0.py", source(3, 4, 5, 7))
+    second = following.state()
+    assert second.ladder is first.ladder
+    assert 0 < second.n_since_ladder < 0.4 * second.statistics.n_tokens
+    repo.commit("other.py", source(*range(60), name="owners"))
+    third = following.state()
+    assert third.ladder is not first.ladder
+    assert not torch.equal(third.ladder.rungs[-1], first.ladder.rungs[-1])
+
+
+def test_later_parts_are_written_under_what_the_earlier_ones_left(repo, following):
+    state = following.state()
+    rungs = [float(rung.float().norm()) for rung in state.ladder.rungs]
+    assert len(rungs) == N_RUNGS - 1
+    assert min(rungs) > 0
+    alone = fresh_without_rungs(repo, following)
+    assert state.statistics.keys.equal(alone.statistics.keys)
+    assert not state.statistics.values.equal(alone.statistics.values)
+
+
+def fresh_without_rungs(repo, following):
+    site = following.models.decoder.ledger_site
+    flat = Ladder((torch.zeros(site.width, site.inner_width, dtype=torch.float16),) * (N_RUNGS - 1))
+    return fresh(repo, following.store.folder.parent.parent.parent, "flat", ladder=flat)
+
+
+def test_the_table_knows_how_a_definition_will_be_used(repo, following):
+    repo.commit("pkg/tools.py", "def sharpen(blade, *, angle=20):\n    return blade, angle\n")
+    tokenizer, table = ByteTokenizer(), following.state().table
+    *_, longest = table.find(tokenizer.encode("from pkg.tools import "))
+    assert tokenizer.decode([int(table.rows.next_ids[longest.start])]) == "s"
