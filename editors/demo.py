@@ -153,10 +153,10 @@ def tell(server: Server, folder: Path) -> None:
     server.request("initialize", initialize_params(folder))
     say(f"initialize answered after {time.monotonic() - started_s:.2f} s, no weight read yet")
     server.notify("initialized", {})
-    status = wait_for(server, lambda repository: bool(repository["adapterId"]))
-    say(f"first adapter after {time.monotonic() - started_s:.1f} s: {describe(status)}")
+    status = wait_for(server, lambda repository: bool(repository["knowledgeId"]))
+    say(f"first knowledge after {time.monotonic() - started_s:.1f} s: {describe(status)}")
     status = wait_for(server, follows(git(folder, "rev-parse", "HEAD")))
-    say(f"adapter of HEAD after {time.monotonic() - started_s:.1f} s: {describe(status)}")
+    say(f"knowledge of HEAD after {time.monotonic() - started_s:.1f} s: {describe(status)}")
     show_completion(server, folder, version=1)
 
     (folder / "status_summary.py").write_text(HELPER, encoding="utf-8")
@@ -166,7 +166,7 @@ def tell(server: Server, folder: Path) -> None:
     committed_s = time.monotonic()
     say(f"committed status_summary.py: HEAD is now {head(folder)}")
     status = wait_for(server, follows(git(folder, "rev-parse", "HEAD")), may_wait=False)
-    say(f"one GRU step later, {time.monotonic() - committed_s:.2f} s after it: {describe(status)}")
+    say(f"known after {time.monotonic() - committed_s:.2f} s: {describe(status)}")
     show_completion(server, folder, version=2)
 
 
@@ -245,7 +245,7 @@ def describe(status: dict[str, Any]) -> str:
     drift = repository["drift"]
     moved = "" if drift is None else f", moved by {drift:.2e}"
     return (
-        f"adapter {repository['adapterId']} @ {repository['adapterCommit'][:7]}"
+        f"adapter {repository['adapterId'] or 'none yet'} @ {repository['adapterCommit'][:7]}"
         f"{f', {behind} commits behind' if behind else ''}{moved} "
         f"({status['engine']['backbone']} on {status['engine']['device']})"
     )

@@ -31,9 +31,11 @@ def test_the_demo_shows_the_first_adapter_the_one_of_head_and_the_one_of_a_commi
         repo.commit("lib.py", f"def helper_{number}(path):\n    return open(path).read()\n")
     done = demo("~/project", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert times(done.stdout, "first adapter after") <= times(done.stdout, "adapter of HEAD after")
+    assert times(done.stdout, "first knowledge after") <= times(
+        done.stdout, "knowledge of HEAD after"
+    )
     assert f"@ {repo.head[:7]}" in done.stdout
-    assert re.search(rf"one GRU step later.*: adapter \w+ @ (?!{repo.head[:7]})", done.stdout)
+    assert re.search(rf"known after .*: adapter [\w ]+ @ (?!{repo.head[:7]})", done.stdout)
     assert done.stdout.count("completion after") == 2
 
 
@@ -42,8 +44,8 @@ def test_the_demo_on_a_repository_without_python_says_so_and_goes_on(tmp_path):
     repo.commit("notes.txt", "words\n")
     done = demo(str(repo.root), tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "none, waiting: no commit touches source yet" in done.stdout
-    assert re.search(r"one GRU step later.*: adapter \w+ @", done.stdout)
+    assert "knowledge of HEAD after" in done.stdout
+    assert re.search(r"known after .*: adapter [\w ]+ @", done.stdout)
 
 
 @pytest.mark.parametrize(
