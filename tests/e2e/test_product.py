@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.client import LspClient
 from tests.gitrepo import GitRepo
+from tests.projects import module, pottery
 
 SERVER = [sys.executable, "-m", "code2lora_lsp"]
 SOURCE = "import os\n\n\ndef read_all(path):\n    with open(path) as file:\n        return file."
@@ -18,11 +19,8 @@ CURSOR = (5, len("        return file."))
 @pytest.fixture
 def repo(tmp_path):
     repo = GitRepo(tmp_path / "project")
-    for number in range(6):
-        repo.commit(
-            f"part_{number % 2}.py",
-            f'"""Part {number}."""\n\n\ndef load_{number}(path):\n    return open(path).read()\n',
-        )
+    repo.commit(pottery())
+    repo.commit("part.py", '"""A part."""\n\n\ndef load(path):\n    return open(path).read()\n')
     return repo
 
 
@@ -37,12 +35,13 @@ def started(repo, options):
     return client
 
 
-def wait_current(client, commit_id, timeout_s=60.0):
+def wait_current(client, commit_id, timeout_s=60.0, edited=0):
     until_s = time.monotonic() + timeout_s
     while True:
         status = client.status()
         for repository in status["repositories"]:
-            if (repository["head"], repository["state"]) == (commit_id, "current"):
+            seen = repository["head"], repository["state"], repository["editedFiles"]
+            if seen == (commit_id, "current", edited):
                 return repository
         assert time.monotonic() < until_s, status
         time.sleep(0.05)
@@ -62,6 +61,7 @@ def test_a_commit_changes_the_adapter_behind_the_next_completion(repo, options):
         second = wait_current(client, repo.head)
         after = client.inline(name, *CURSOR, invoked=True)
         assert first["adapterId"] != second["adapterId"]
+        assert first["knowledgeId"] != second["knowledgeId"]
         assert second["adapterCommit"] == repo.head
         assert second["drift"] > 0
         assert client.status()["message"] == f"adapter @ {repo.head[:6]}"
@@ -165,3 +165,53 @@ def test_a_missing_backbone_is_one_clear_message(repo, options):
         assert "no-such-model" in message["message"]
         assert "nano" in message["message"]
         assert json.dumps(client.status())
+
+
+STRANGER = "def unload(kiln):\n    for crate in kiln.zweckform_crates_of(kiln."
+TAUGHT = (
+    "def {name}(kiln):\n    for crate in kiln.zweckform_crates_of(kiln.saltglaze_shelves):\n"
+    "        crate.unload()\n"
+)
+
+
+def completed(client, folder, text=STRANGER):
+    name = (folder / "ask.py").as_uri()
+    client.open(name, text)
+    line = text.count("\n")
+    items = client.inline(name, line, len(text.rpartition("\n")[2]), invoked=True)
+    client.close_document(name)
+    return items[0]["insertText"] if items else ""
+
+
+def test_what_a_commit_teaches_is_in_the_next_completion(repo, options):
+    with started(repo, options) as client:
+        wait_current(client, repo.head)
+        assert "saltglaze" not in completed(client, repo.root)
+        repo.commit("pottery/crates.py", TAUGHT.format(name="unload_all"))
+        wait_current(client, repo.head)
+        assert completed(client, repo.root).startswith("saltglaze_shelves")
+        repo.git("revert", "--no-edit", "HEAD")
+        wait_current(client, repo.head)
+        assert "saltglaze" not in completed(client, repo.root)
+
+
+def test_what_is_saved_in_a_tracked_file_is_known_before_it_is_committed(repo, options):
+    with started(repo, options) as client:
+        wait_current(client, repo.head)
+        file = repo.root / "pottery" / "kiln.py"
+        file.write_text(module("kiln") + "\n\n" + TAUGHT.format(name="unload_kiln"))
+        client.open(file.as_uri(), file.read_text())
+        client.save(file.as_uri())
+        wait_current(client, repo.head, edited=1)
+        assert client.status()["message"] == f"adapter @ {repo.head[:6]}, 1 file edited"
+        assert completed(client, repo.root).startswith("saltglaze_shelves")
+        repo.git("checkout", "--", "pottery/kiln.py")
+        wait_current(client, repo.head)
+        assert "saltglaze" not in completed(client, repo.root)
+
+
+def test_the_papers_hypernetwork_is_a_setting_away(repo, options):
+    with started(repo, {**options, "model": {"hypernetwork": "code2lora"}}) as client:
+        first = wait_current(client, repo.head)
+        repo.commit("fresh.py", "class Reader:\n    def read_everything(self):\n        ...\n" * 3)
+        assert wait_current(client, repo.head)["adapterId"] != first["adapterId"]
