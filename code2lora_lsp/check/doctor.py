@@ -118,7 +118,9 @@ def _checkpoint(settings: Settings) -> Finding:
 
     choice = chosen(settings)
     if choice is None:
-        hint = "set model.checkpoint, or use an embedded backbone"
+        hint = "`code2lora-lsp calibrate` makes what adapters for this backbone need"
+        if settings.model.checkpoint == "off" or not settings.follow.enabled:
+            hint = "the settings ask for none: model.checkpoint, follow.enabled"
         return Finding("checkpoint", Verdict.WARN, "none: completions carry no adapter", hint)
     return Finding("checkpoint", Verdict.OK, describe(settings, choice))
 

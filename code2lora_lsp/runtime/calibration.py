@@ -34,6 +34,8 @@ FEWEST_TOKENS = 1_000
 TOKENS_PER_GAP = 500
 """One gap to fit the gate on for as many tokens asked for; it takes about as many to read it."""
 
+FEWEST_GAPS = 64
+
 MOST_GATE_PACKAGES = 16
 LEAST_GATE_TOKENS = 500
 """With fewer tokens of gaps 40 numbers are not fitted, and there is no gate."""
@@ -94,7 +96,8 @@ def calibrate(
         population = write_population(packages, writer, fingerprint, n_tokens, tally)
     except ValueError as error:
         raise ConfigError(f"{error}; name other folders with --packages") from error
-    gate, fit = _gate(model, packages, n_tokens // TOKENS_PER_GAP, fingerprint, report)
+    n_gaps = max(FEWEST_GAPS, n_tokens // TOKENS_PER_GAP)
+    gate, fit = _gate(model, packages, n_gaps, fingerprint, report)
     versions = {package.name: package.version for package in packages}
     facts: dict[str, object] = {
         "backbone": {"name": model.name, "fingerprint": fingerprint},

@@ -106,7 +106,7 @@ def describe(settings: Settings, choice: Choice) -> str:
     gate = choice.folder / GATE
     sharp = f"gate {load_gate(gate, fingerprint).gate_id}" if gate.is_file() else "no gate"
     return (
-        f"{choice.folder.name}: ledger, statistics of {population.n_tokens:,} tokens "
+        f"{choice.folder}: ledger, statistics of {population.n_tokens:,} tokens "
         f"({population.fingerprint}) for {folder.name}, {sharp}"
     )
 

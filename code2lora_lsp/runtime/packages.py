@@ -35,6 +35,8 @@ def installed_packages() -> list[Sources]:
 def packages_in(folder: Path) -> list[Sources]:
     """The package or project that a folder is, else every package directly below it.
 
+    Without either, the files in it are one package.
+
     Raises:
         ConfigError: it is no folder, or holds no Python source worth reading.
     """
@@ -42,9 +44,9 @@ def packages_in(folder: Path) -> list[Sources]:
     if not folder.is_dir():
         raise ConfigError(f"{folder} is no folder; name one that holds Python packages")
     is_one = any((folder / mark).exists() for mark in PROJECT_MARKS)
-    found = [_package(folder, {})] if is_one else list(_packages_below(folder, {}))
-    found = [package for package in found if package.paths]
-    if not found:
+    found = [] if is_one else list(_packages_below(folder, {}))
+    found = found or [_package(folder, {})]
+    if not found[0].paths:
         raise ConfigError(f"{folder} holds no hand-written Python source; name another folder")
     return found
 

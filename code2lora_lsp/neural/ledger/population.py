@@ -103,9 +103,7 @@ def load_population(path: Path, backbone: str) -> Population:
         ModelMismatch: it is damaged, of another format, or of another backbone.
     """
     if not path.is_file():
-        raise ModelMissing(
-            f"{path} does not exist; make one with `python -m code2lora_lsp.training.population`"
-        )
+        raise ModelMissing(f"{path} does not exist; make one with `code2lora-lsp calibrate`")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -118,7 +116,7 @@ def load_population(path: Path, backbone: str) -> Population:
     if header.get("backbone") != backbone:
         raise ModelMismatch(
             f"{path} is of backbone {header.get('backbone')}, this one is {backbone}; make one "
-            "for it with `python -m code2lora_lsp.training.population`"
+            "for it with `code2lora-lsp calibrate`"
         )
     return Population(keys, errors, n_tokens, backbone)
 

@@ -1,0 +1,160 @@
+"""Statistics made of packages: whole or not at all, and found by the server."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from code2lora_lsp.cancellation import Cancellation
+from code2lora_lsp.config import FollowSettings, ModelSettings, Settings
+from code2lora_lsp.errors import ConfigError, ModelMismatch, ModelMissing
+from code2lora_lsp.history.repository import Repository
+from code2lora_lsp.neural.sharp.gate import load_gate
+from code2lora_lsp.neural.transformers_decoder import TransformersDecoder
+from code2lora_lsp.runtime.calibration import calibrate
+from code2lora_lsp.runtime.following import chosen, describe, load_following
+from code2lora_lsp.runtime.ledger_folders import calibrated_folder
+from code2lora_lsp.runtime.ledger_models import read_ledger
+from code2lora_lsp.runtime.model_loading import load_model
+from code2lora_lsp.runtime.models import backbone_fingerprint
+from code2lora_lsp.runtime.sources import Sources
+from tests.foreign_model import write_foreign
+from tests.gitrepo import GitRepo
+from tests.projects import module, pottery
+
+torch.set_num_threads(1)
+
+MODEL = ModelSettings(device="cpu", threads=1)
+PACKAGES = [
+    Sources("pottery", [*pottery()], pottery().get, "1.0"),
+    Sources.of("tools", {f"tools/t{i}.py": module(f"tool{i}", 2) for i in range(24)}),
+]
+
+
+def ignored(*_):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path, monkeypatch):
+    """Calibrated ledgers of this test alone."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    return write_foreign(tmp_path_factory.mktemp("models") / "llama")
+
+
+@pytest.fixture
+def made(llama):
+    return calibrate(llama, MODEL, PACKAGES, ignored, n_tokens=6_000)
+
+
+def serving(llama, tmp_path, **changes):
+    return Settings(
+        model=replace(MODEL, backbone=str(llama), **changes),
+        follow=FollowSettings(state_dir=str(tmp_path / "states")),
+    )
+
+
+def test_one_folder_holds_statistics_gate_and_what_they_are_of(made, llama):
+    fingerprint = backbone_fingerprint(llama)
+    population = read_ledger(made.folder, fingerprint)
+    manifest = json.loads((made.folder / "manifest.json").read_text())
+    assert made.folder == calibrated_folder(fingerprint)
+    assert 6_000 <= population.n_tokens == made.n_tokens == manifest["n_tokens"]
+    assert sorted(manifest["sha256"]) == ["gate.json", "population.safetensors"]
+    assert manifest["projection"] == "model.layers.1.mlp.down_proj"
+    one, other = manifest["packages"]
+    assert (one["name"], one["version"], other["version"]) == ("pottery", "1.0", None)
+    assert one["n_tokens"] + other["n_tokens"] == made.n_tokens
+    assert load_gate(made.folder / "gate.json", fingerprint)
+    assert made.gate["nats_per_token"]["mixed"] < made.gate["nats_per_token"]["backbone"]
+    assert sorted(path.name for path in made.folder.parent.iterdir()) == [fingerprint]
+
+
+def test_packages_too_small_for_a_gate_still_give_statistics(llama, tmp_path):
+    made = calibrate(llama, MODEL, PACKAGES[:1], ignored, n_tokens=1_000, output=tmp_path / "o")
+    assert made.gate == {}
+    assert sorted(path.name for path in made.folder.iterdir()) == [
+        "manifest.json", "population.safetensors",
+    ]  # fmt: skip
+
+
+def test_the_server_finds_it_by_the_backbones_fingerprint_and_adapts(made, llama, tmp_path):
+    settings = serving(llama, tmp_path)
+    choice = chosen(settings)
+    assert (choice.kind, choice.folder) == ("ledger", made.folder)
+    assert f"{made.n_tokens:,} tokens" in describe(settings, choice)
+    model = load_model(llama, MODEL, lambda *_: None)
+    assert isinstance(model.backbone, TransformersDecoder)
+    following = load_following(settings, model.backbone, lambda: False)
+    repo = GitRepo(tmp_path / "project")
+    repo.commit(pottery())
+    follower = following.follower(Repository.discover(repo.root))
+    *_, last = follower.run(repo.head, Cancellation(), lambda: None)
+    adapter = last.knowledge().adapter
+    assert adapter is not None
+    assert last.knowledge().sharp is not None
+    model.backbone.check_fits(adapter)
+
+
+def test_without_it_a_foreign_backbone_is_followed_with_nothing(llama, tmp_path):
+    assert chosen(serving(llama, tmp_path)) is None
+    asked = serving(llama, tmp_path, hypernetwork="ledger")
+    with pytest.raises(ModelMissing, match="code2lora-lsp calibrate"):
+        describe(asked, chosen(asked))
+
+
+def test_a_model_that_a_ledger_cannot_write_with_is_refused_before_anything_is_read(tmp_path):
+    folder = write_foreign(tmp_path / "olmo", "Olmo2")
+    unread = Sources("pottery", ["a.py"], lambda _: pytest.fail("was read"))
+    with pytest.raises(ModelMismatch, match="not added as it is"):
+        calibrate(folder, MODEL, [unread], ignored)
+    assert not (tmp_path / "data").exists()
+
+
+class Interrupted:
+    """Presses Ctrl-C at the n-th report of a stage."""
+
+    def __init__(self, stage, n):
+        self.stage, self.n = stage, n
+
+    def __call__(self, stage, n_done, n_wanted):
+        self.n -= stage == self.stage
+        if self.n == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stage", ["statistics", "gate of the sharp memory"])
+def test_an_interrupted_run_leaves_nothing_and_an_earlier_one_whole(stage, llama, tmp_path):
+    folder = tmp_path / "ledgers" / "llama"
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(llama, MODEL, PACKAGES, Interrupted(stage, 1), n_tokens=2_000, output=folder)
+    assert not folder.parent.exists() or not list(folder.parent.iterdir())
+    first = calibrate(llama, MODEL, PACKAGES, ignored, n_tokens=2_000, output=folder)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(llama, MODEL, PACKAGES, Interrupted(stage, 1), n_tokens=3_000, output=folder)
+    assert list(folder.parent.iterdir()) == [folder]
+    assert read_ledger(folder, first.fingerprint).n_tokens == first.n_tokens
+    again = calibrate(llama, MODEL, PACKAGES, ignored, n_tokens=3_000, output=folder)
+    assert list(folder.parent.iterdir()) == [folder]
+    assert read_ledger(folder, first.fingerprint).n_tokens == again.n_tokens != first.n_tokens
+
+
+def test_a_folder_of_other_things_is_never_replaced(llama, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds other files"):
+        calibrate(llama, MODEL, PACKAGES, ignored, output=tmp_path)
+    with pytest.raises(ConfigError, match="is a file"):
+        calibrate(llama, MODEL, PACKAGES, ignored, output=tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_too_few_tokens_or_nothing_to_read_are_refused(llama):
+    with pytest.raises(ConfigError, match="too few"):
+        calibrate(llama, MODEL, PACKAGES, ignored, n_tokens=10)
+    with pytest.raises(ConfigError, match="--packages"):
+        calibrate(llama, MODEL, [], ignored)
