@@ -153,7 +153,8 @@ def score_repository(model: LoadedModel, repository: Sources, n_windows: int) ->
         n_windows: gaps.
 
     Returns:
-        ``None`` where fewer than ``FEWEST_FILES`` are readable, or no gap was found.
+        ``None`` where fewer than ``FEWEST_FILES`` are readable, or no gap was found that the
+        backbone can read.
     """
     files = list(repository.by_hash("gate"))
     if len(files) < FEWEST_FILES:
@@ -161,7 +162,8 @@ def score_repository(model: LoadedModel, repository: Sources, n_windows: int) ->
     n_hidden = max(1, round(len(files) * HIDDEN_SHARE))
     rng = random.Random(repository.name)  # noqa: S311 (no secret)
     hidden = [text for _, text in files[:n_hidden]]
-    windows = windows_of(hidden, n_windows, Coder.of(model.tokenizer), model.order, rng)
+    asked = windows_of(hidden, n_windows, Coder.of(model.tokenizer), model.order, rng)
+    windows = [window for window in asked if window.n_tokens <= model.backbone.max_positions]
     return score_windows(model, _table(model, files[n_hidden:]), windows) if windows else None
 
 

@@ -29,6 +29,11 @@ class GateWindow:
     before: tuple[int, ...]
     target: tuple[int, ...]
 
+    @property
+    def n_tokens(self) -> int:
+        """Read at once to predict the target."""
+        return len(self.prompt) + len(self.target) - 1
+
 
 def windows_of(
     texts: Sequence[str], n_windows: int, coder: Coder, order: Order, rng: random.Random

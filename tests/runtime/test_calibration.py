@@ -10,6 +10,7 @@ from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.config import FollowSettings, ModelSettings, Settings
 from code2lora_lsp.errors import ConfigError, ModelMismatch, ModelMissing
 from code2lora_lsp.history.repository import Repository
+from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.sharp.gate import load_gate
 from code2lora_lsp.neural.transformers_decoder import TransformersDecoder
 from code2lora_lsp.runtime.calibration import calibrate
@@ -99,6 +100,20 @@ def test_the_server_finds_it_by_the_backbones_fingerprint_and_adapts(made, llama
     assert adapter is not None
     assert last.knowledge().sharp is not None
     model.backbone.check_fits(adapter)
+
+
+def test_a_model_of_qwen_coders_shape_runs_on_our_decoder(tmp_path):
+    """Qwen2.5-Coder-0.5B sixteen times narrower: seven query heads to a key head, tied head."""
+    coder = write_foreign(
+        tmp_path / "coder", "Qwen2", hidden_size=56, intermediate_size=304, head_dim=4,
+        num_attention_heads=14, num_key_value_heads=2, max_position_embeddings=2048,
+    )  # fmt: skip
+    made = calibrate(coder, MODEL, PACKAGES[:1], ignored, n_tokens=2_000)
+    model = load_model(coder, MODEL, lambda *_: None)
+    assert isinstance(model.backbone, Decoder)
+    following = load_following(serving(coder, tmp_path), model.backbone, lambda: False)
+    assert following.population.n_tokens == made.n_tokens
+    assert following.population.keys.shape == (304, 304)
 
 
 def test_without_it_a_foreign_backbone_is_followed_with_nothing(llama, tmp_path):

@@ -153,6 +153,15 @@ def test_the_command_writes_a_gate_of_this_backbone(corpus, model_folder, tmp_pa
     assert nats["mixed"] < nats["backbone"]
 
 
+def test_gaps_that_the_backbone_cannot_read_at_once_are_left_out(model, monkeypatch):
+    files = {f"f{i}.py": f"def only_in_{i}():\n    return {i}\n" for i in range(20)}
+    short, long = (GateWindow((1,) * n, (1,), (2, 3)) for n in (1023, 1024))
+    monkeypatch.setattr(gate_fit, "windows_of", lambda *_: [short, long])
+    assert model.backbone.max_positions == short.n_tokens == 1024
+    scored = gate_fit.score_repository(model, Sources.of("a/one", files), 2)
+    assert len(scored.backbone) == len(short.target)
+
+
 def test_a_repository_of_few_files_is_not_asked_about(model):
     files = {f"f{i}.py": f"x = {i}\n" for i in range(19)}
     assert gate_fit.score_repository(model, Sources.of("a/one", files), 20) is None
