@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +12,11 @@ from code2lora_lsp.config import FollowSettings, ModelSettings, Settings
 from code2lora_lsp.errors import ConfigError, ModelMismatch, ModelMissing
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.ledger.readout import nats_with
+from code2lora_lsp.neural.ledger.writes import join
 from code2lora_lsp.neural.sharp.gate import load_gate
 from code2lora_lsp.neural.transformers_decoder import TransformersDecoder
+from code2lora_lsp.runtime.block_writer import BlockWriter
 from code2lora_lsp.runtime.calibration import calibrate
 from code2lora_lsp.runtime.following import chosen, describe, load_following
 from code2lora_lsp.runtime.ledger_folders import calibrated_folder
@@ -20,12 +24,14 @@ from code2lora_lsp.runtime.ledger_models import read_ledger
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.runtime.sources import Sources
+from code2lora_lsp.text.blocks import blocks_of
 from tests.foreign_model import write_foreign
 from tests.gitrepo import GitRepo
 from tests.projects import module, pottery
 
 torch.set_num_threads(1)
 
+ROOT = Path(__file__).parents[2]
 MODEL = ModelSettings(device="cpu", threads=1)
 PACKAGES = [
     Sources("pottery", [*pottery()], pottery().get, "1.0"),
@@ -100,6 +106,60 @@ def test_the_server_finds_it_by_the_backbones_fingerprint_and_adapts(made, llama
     assert adapter is not None
     assert last.knowledge().sharp is not None
     model.backbone.check_fits(adapter)
+
+
+def observatory():
+    """Another project with habits of its own."""
+    lines = (
+        "    sky_chart.mark_star(meridian, right_ascension={n})\n    return sky_chart.plates[{n}]\n"
+    )
+    files = {}
+    for part in ("dome", "mirror", "lens", "tripod", "prism", "finder", "clock", "cellar"):
+        functions = (
+            f"def observe_{part}_{n}(sky_chart, meridian):\n" + lines.format(n=n) for n in range(8)
+        )
+        files[f"observatory/{part}.py"] = "import skychart\n\n\n" + "\n\n".join(functions)
+    return files
+
+
+def follow(models, files, root):
+    repo = GitRepo(root)
+    repo.commit(files)
+    follower = models.follower(Repository.discover(repo.root))
+    *_, last = follower.run(repo.head, Cancellation(), lambda: None)
+    adapter = last.knowledge().adapter
+    assert adapter is not None
+    (pair,) = adapter.pairs.values()
+    return pair.delta(adapter.scale)
+
+
+def test_an_own_adapter_helps_hidden_files_far_more_than_another_s(tmp_path):
+    """Qwen3, the whole way: calibrated on this package, followed by the server's own parts."""
+    folder = write_foreign(tmp_path / "qwen3", "Qwen3", trained_on=own_sources().values())
+    made = calibrate(folder, MODEL, [Sources.of("own", own_sources())], ignored, n_tokens=8_000)
+    model = load_model(folder, MODEL, lambda *_: None)
+    models = load_following(serving(folder, tmp_path), model.backbone, lambda: False)
+    assert models.population.n_tokens == made.n_tokens
+    writer = BlockWriter(model.backbone, model.tokenizer)
+    updates, hidden = {}, {}
+    for name, files in (("pottery", pottery()), ("observatory", observatory())):
+        *known, last = sorted(files)
+        updates[name] = follow(models, {path: files[path] for path in known}, tmp_path / name)
+        hidden[name] = join([writer.writes(block) for block in blocks_of(last, files[last])])
+    for name, other in (("pottery", "observatory"), ("observatory", "pottery")):
+        plain, own, others = (
+            nats_with(model.backbone, hidden[name], update)
+            for update in (None, updates[name], updates[other])
+        )
+        seen = f"{name}: {plain:.3f}, own {own:.3f}, the other's {others:.3f}"
+        assert own < plain - 0.5, seen
+        assert plain - others < (plain - own) / 3, seen  # both are Python of one shape
+
+
+def own_sources():
+    """Path → source of a part of this package."""
+    paths = sorted(ROOT.glob("code2lora_lsp/text/*.py"))
+    return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
 
 
 def test_a_model_of_qwen_coders_shape_runs_on_our_decoder(tmp_path):
