@@ -23,28 +23,22 @@ CURSOR = "▏"
 HELPER = '''"""What the demo commits: a helper the repository did not have before."""
 
 
-def summarise_adapter_status(adapter_commit, commits_behind):
+def adapter_line(adapter_commit, commits_behind):
     """One line about how fresh the adapter is."""
     if commits_behind == 0:
         return f"adapter @ {adapter_commit[:7]}"
     return f"adapter @ {adapter_commit[:7]}, {commits_behind} behind"
 
 
-def summarise_adapter_drift(adapter_commit, drift):
+def drift_line(adapter_commit, drift):
     """One line about how far the adapter moved."""
     return f"adapter @ {adapter_commit[:7]} moved by {drift:.4f}"
 '''
-BUFFER = """from status_summary import summarise_adapter_status
+BUFFER = """from status_summary import ▏
 
 
 def show(adapter_commit, commits_behind):
-    text = summarise_adapter_status(adapter_commit, commits_behind)
-    print(text)
-
-
-def show_all(entries):
-    for adapter_commit, commits_behind in entries:
-        text = summarise▏
+    print(adapter_commit, commits_behind)
 """
 
 
@@ -225,7 +219,7 @@ def show_completion(server: Server, folder: Path, version: int) -> None:
     position = {"line": line, "character": len(before) - before.rfind("\n") - 1}
     asked_s = time.monotonic()
     params = {
-        "textDocument": {"uri": uri}, "position": position, "context": {"triggerKind": 1},
+        "textDocument": {"uri": uri}, "position": position, "context": {"triggerKind": 2},
     }  # fmt: skip
     items = server.request("textDocument/inlineCompletion", params)["items"]
     took_ms = (time.monotonic() - asked_s) * 1000
