@@ -65,7 +65,7 @@ def test_a_population_of_another_backbone_is_refused(population, tmp_path):
 
 def test_absent_damaged_and_foreign_files_are_named(population, tmp_path):
     path = tmp_path / "p.safetensors"
-    with pytest.raises(ModelMissing, match=r"training\.population"):
+    with pytest.raises(ModelMissing, match=r"code2lora-lsp calibrate"):
         load_population(path, "b")
     save_population(population, path)
     path.write_bytes(path.read_bytes()[:-100])
