@@ -106,7 +106,7 @@ def load_gate(path: Path, backbone: str) -> Gate:
         ModelMismatch: it is damaged, of another format, or of another backbone.
     """
     if not path.is_file():
-        raise ModelMissing(f"{path} does not exist; make one with `python -m {_MAKER}`")
+        raise ModelMissing(f"{path} does not exist; make one with `{_MAKER}`")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         of_file = {name: document[name] for name in ("format", "features", "backbone")}
@@ -118,9 +118,9 @@ def load_gate(path: Path, backbone: str) -> Gate:
         if of_file[name] != value:
             raise ModelMismatch(
                 f"{path} has {name} {of_file[name]!r}, want {value!r}; make one for this backbone "
-                f"with `python -m {_MAKER}`"
+                f"with `{_MAKER}`"
             )
     return gate
 
 
-_MAKER = "code2lora_lsp.training.gate"
+_MAKER = "code2lora-lsp calibrate"
