@@ -99,7 +99,9 @@ def _add_run(
     parser.add_argument("--checkpoint", type=Path, help="Evo checkpoint, instead of the shipped")
     parser.add_argument("--static-checkpoint", type=Path, help="Static checkpoint")
     parser.add_argument(
-        "--population", type=Path, help="of training.population, for the ledger's arms"
+        "--population",
+        type=Path,
+        help="of training.population, for the ledger; the server's own if not given",
     )
     parser.set_defaults(bench="run")
     return parser

@@ -48,6 +48,8 @@ from code2lora_lsp.repopeftbench.runner import (
 )
 from code2lora_lsp.repopeftbench.scored import BACKBONE, is_unfiltered, score_all
 from code2lora_lsp.repopeftbench.scoring import Scorer
+from code2lora_lsp.runtime.ledger_folders import ledger_folder
+from code2lora_lsp.runtime.ledger_models import POPULATION
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import backbone_fingerprint, backbone_folder
 
@@ -105,7 +107,8 @@ def _answer(
         scorer=Scorer(model), model_folder=model_folder, work_folder=folder / "work",
         targets=_one_per_repository(asked), corpus=arguments.corpus,
         checkpoint=arguments.checkpoint, static_checkpoint=arguments.static_checkpoint,
-        encoder_folder=arguments.encoder, population=arguments.population,
+        encoder_folder=arguments.encoder,
+        population=arguments.population or _own_population(model_folder),
         settings=settings.model,
     )  # fmt: skip
     arms = _arms(Arms(options), names)
@@ -138,6 +141,12 @@ def _crossed(given: str | None, arms: Sequence[Arm]) -> frozenset[str]:
     if unknown:
         raise ConfigError(f"--crossed: {', '.join(sorted(unknown))} not among the arms that run")
     return names
+
+
+def _own_population(model_folder: Path) -> Path | None:
+    """The statistics that the server follows with, if there are any for this backbone."""
+    path = ledger_folder(model_folder) / POPULATION
+    return path if path.is_file() else None
 
 
 def _asked(arguments: argparse.Namespace) -> list[Asked]:

@@ -11,7 +11,7 @@ from code2lora_lsp.neural.sharp.gate import Gate, save_gate
 from code2lora_lsp.repopeftbench.arms.adapter_arm import Adapting
 from code2lora_lsp.repopeftbench.arms.known_tree import KnownFile, KnownTree, read_known_tree
 from code2lora_lsp.repopeftbench.arms.plain import BackboneArm
-from code2lora_lsp.repopeftbench.arms.sharp import SharpArm, gate_beside, table_of
+from code2lora_lsp.repopeftbench.arms.sharp import SharpArm, table_of
 from code2lora_lsp.runtime.models import backbone_fingerprint
 from tests.fakes import random_adapter
 from tests.repopeftbench.tiny_bench import SMALL, garage_item
@@ -101,4 +101,3 @@ def test_without_a_gate_the_arm_says_why_it_cannot_run(scorer, model_folder, tmp
     foreign = write_gate(tmp_path / "gate.json", model_folder)
     foreign.write_text(foreign.read_text().replace(backbone_fingerprint(model_folder), "f00"))
     assert "f00" in SharpArm(scorer, model_folder, foreign).why_not()
-    assert gate_beside(model_folder).parent.name == f"{model_folder.name}-ledger"

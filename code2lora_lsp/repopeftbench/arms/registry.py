@@ -37,7 +37,7 @@ from code2lora_lsp.repopeftbench.arms.ledger import LedgerArm, LedgerPlan, TreeL
 from code2lora_lsp.repopeftbench.arms.oracle import NearestSnippetArm, WrongRepositorySnippetArm
 from code2lora_lsp.repopeftbench.arms.plain import BackboneArm, LongerPromptArm
 from code2lora_lsp.repopeftbench.arms.retrieval import bm25_arm, dense_arm
-from code2lora_lsp.repopeftbench.arms.sharp import SharpArm, gate_beside
+from code2lora_lsp.repopeftbench.arms.sharp import SharpArm
 from code2lora_lsp.repopeftbench.arms.trained_lora import (
     LEARNING_RATES,
     PerRepositoryLoraArm,
@@ -45,6 +45,7 @@ from code2lora_lsp.repopeftbench.arms.trained_lora import (
 )
 from code2lora_lsp.repopeftbench.arms.unigram_cache import DEFAULT_WEIGHT, UnigramCacheArm
 from code2lora_lsp.repopeftbench.scoring import Scorer
+from code2lora_lsp.runtime.ledger_folders import GATE, ledger_folder
 from code2lora_lsp.runtime.models import encoder_of_backbone
 
 N_SNIPPETS = (3, 8)
@@ -214,7 +215,7 @@ class Arms:
 
     def _sharp_arms(self) -> list[SharpArm]:
         options = self._options
-        gate = options.gate or gate_beside(options.model_folder)
+        gate = options.gate or ledger_folder(options.model_folder) / GATE
         return [
             SharpArm(options.scorer, options.model_folder, gate, adapting)
             for adapting in (None, self._adapting["ledger"])

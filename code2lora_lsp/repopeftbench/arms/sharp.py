@@ -22,11 +22,6 @@ from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.text.views import counted_texts
 
 
-def gate_beside(model_folder: Path) -> Path:
-    """Where the gate of an embedded backbone ships."""
-    return model_folder.with_name(f"{model_folder.name}-ledger") / "gate.json"
-
-
 def table_of(tree: KnownTree, tokenizer: Tokenizer) -> NgramTable:
     """Every block of a tree, counted as serving counts it."""
     return NgramTable.empty(tokenizer.vocabulary_size, tokenizer.name).with_changes(
