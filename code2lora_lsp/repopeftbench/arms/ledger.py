@@ -85,7 +85,7 @@ class TreeLedger:
         if self._path is None:
             return (
                 "no population statistics were given (--population); make them with "
-                "`python -m code2lora_lsp.training.population`"
+                "`code2lora-lsp calibrate`"
             )
         try:
             _ = self.population
