@@ -34,7 +34,8 @@ def drift_line(adapter_commit, drift):
     """One line about how far the adapter moved."""
     return f"adapter @ {adapter_commit[:7]} moved by {drift:.4f}"
 '''
-BUFFER = """from status_summary import ▏
+MODULE = "status_summary"
+BUFFER = f"""from {MODULE} import {CURSOR}
 
 
 def show(adapter_commit, commits_behind):
@@ -153,12 +154,12 @@ def tell(server: Server, folder: Path) -> None:
     say(f"knowledge of HEAD after {time.monotonic() - started_s:.1f} s: {describe(status)}")
     show_completion(server, folder, version=1)
 
-    (folder / "status_summary.py").write_text(HELPER, encoding="utf-8")
-    git(folder, "add", "status_summary.py")
+    (folder / f"{MODULE}.py").write_text(HELPER, encoding="utf-8")
+    git(folder, "add", f"{MODULE}.py")
     git(folder, "-c", "user.name=demo", "-c", "user.email=demo@localhost", "-c",
-        "commit.gpgsign=false", "commit", "--quiet", "-m", "Add status_summary")  # fmt: skip
+        "commit.gpgsign=false", "commit", "--quiet", "-m", f"Add {MODULE}")  # fmt: skip
     committed_s = time.monotonic()
-    say(f"committed status_summary.py: HEAD is now {head(folder)}")
+    say(f"committed {MODULE}.py: HEAD is now {head(folder)}")
     status = wait_for(server, follows(git(folder, "rev-parse", "HEAD")), may_wait=False)
     say(f"known after {time.monotonic() - committed_s:.2f} s: {describe(status)}")
     show_completion(server, folder, version=2)
@@ -237,9 +238,10 @@ def describe(status: dict[str, Any]) -> str:
         return f"none, {repository['state']}: {repository['detail']}"
     behind = repository["commitsBehind"]
     drift = repository["drift"]
+    known = f"adapter {repository['adapterId']}" if repository["adapterId"] else "names, no adapter"
     moved = "" if drift is None else f", moved by {drift:.2e}"
     return (
-        f"adapter {repository['adapterId'] or 'none yet'} @ {repository['adapterCommit'][:7]}"
+        f"{known} @ {repository['adapterCommit'][:7]}"
         f"{f', {behind} commits behind' if behind else ''}{moved} "
         f"({status['engine']['backbone']} on {status['engine']['device']})"
     )

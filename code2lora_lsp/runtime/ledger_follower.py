@@ -2,7 +2,7 @@
 
     Evo(t) = Static(tree at t | ladder), bit for bit, whatever the path to it
 
-A state is the sums over the blocks of one tree (``neural.ledger.fold``), so what lies between two
+A state is the sums over the blocks of one tree (``ledger.statistics``), so what lies between two
 commits does not matter: edits, merges, renames, a branch switch, an amend or a rebase are all the
 blocks that one tree has and the other has not. The ladder (``neural.ledger.ladder``) is made when
 a tree is first written and stays. Sums are exact, so there is no drift to look for; what could make

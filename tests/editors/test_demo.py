@@ -35,7 +35,7 @@ def test_the_demo_shows_the_first_adapter_the_one_of_head_and_the_one_of_a_commi
         done.stdout, "knowledge of HEAD after"
     )
     assert f"@ {repo.head[:7]}" in done.stdout
-    assert re.search(rf"known after .*: adapter [\w ]+ @ (?!{repo.head[:7]})", done.stdout)
+    assert re.search(rf"known after .*: (adapter|names)[\w, ]+ @ (?!{repo.head[:7]})", done.stdout)
     assert done.stdout.count("completion after") == 2
     before, after = done.stdout.split("committed status_summary.py")
     assert "_line⟧" not in before
@@ -48,7 +48,7 @@ def test_the_demo_on_a_repository_without_python_says_so_and_goes_on(tmp_path):
     done = demo(str(repo.root), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "knowledge of HEAD after" in done.stdout
-    assert re.search(r"known after .*: adapter [\w ]+ @", done.stdout)
+    assert re.search(r"known after .*: (adapter|names)[\w, ]+ @", done.stdout)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.ledger.ladder import N_RUNGS
 from code2lora_lsp.neural.ledger.population import PopulationSum
 from code2lora_lsp.neural.ledger.readout import ReadoutPlan
 from code2lora_lsp.runtime.block_writer import BlockWriter
@@ -104,3 +105,22 @@ def assert_same_bits(one, other):
     assert one.table.memory_id == other.table.memory_id
     assert one.is_complete
     assert other.is_complete
+
+
+def function(name, number):
+    return f"def {name}_{number}(items):\n    return [item.{name} + {number} for item in items]\n"
+
+
+def source(*numbers, name="prices"):
+    return "import os\n\n\n" + "\n\n".join(function(name, number) for number in numbers)
+
+
+def fresh(repo, tmp_path, name="fresh", **changes):
+    """The state of HEAD written from nothing."""
+    return LedgerFollowing(repo, tmp_path / name, **changes).state()
+
+
+def assert_is_its_tree(state, repo, tmp_path, name="anew", **changes):
+    """The state is that of HEAD written from nothing under the state's ladder, bit for bit."""
+    assert state.ladder.height == N_RUNGS
+    assert_same_bits(state, fresh(repo, tmp_path, name, ladder=state.ladder, **changes))

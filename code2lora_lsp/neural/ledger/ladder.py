@@ -6,7 +6,7 @@ tree is written in K parts. A block's part c is drawn by its id, and with parts 
     R_c = η · read_out(sums over parts < c, share c / K),    R_0 = 0
 
 is what errors of part c are measured under. One pass over the tree, as without; on four validation
-repositories it gained half as much again (docs/experiments.md).
+repositories it gained 3.8 nats per name where one part gained 2.7 (docs/experiments.md).
 
 A ladder is fixed when a tree is first written and stays while commits come and go: under one
 ladder a write is a function of its block, so that sums still add and subtract exactly.

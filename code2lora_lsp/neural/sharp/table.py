@@ -12,16 +12,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from code2lora_lsp.errors import StateUnreadable
-from code2lora_lsp.neural.atomic_file import replacing
 from code2lora_lsp.neural.sharp.rows import Packing, Rows, merged, no_rows, rows_of
 
 FORMAT = "code2lora-ngrams-1"
@@ -143,46 +138,3 @@ class NgramTable:
             order = within.order + index + 1
             found.append(Found(order, within.start + start, within.start + stop))
         return found
-
-
-def save_table(table: NgramTable, path: Path) -> None:
-    """Write one safetensors file, atomically.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    arrays = {name: getattr(table.rows, name) for name in ARRAYS}
-    header = {
-        "format": FORMAT,
-        "tokenizer": table.tokenizer_id,
-        "vocabulary_size": str(table.vocabulary_size),
-        "memory_id": table.memory_id,
-    }
-    with replacing(path) as temporary:
-        save_file(arrays, temporary, metadata=header)
-
-
-def load_table(path: Path, vocabulary_size: int, tokenizer_id: str) -> NgramTable:
-    """Read a table and check that it is whole and of this tokenizer.
-
-    Raises:
-        StateUnreadable: absent, damaged, of another format or tokenizer; make it anew.
-    """
-    try:
-        with safe_open(path, framework="np") as file:
-            header = file.metadata() or {}
-            rows = Rows(*(file.get_tensor(name) for name in ARRAYS))
-    except (OSError, SafetensorError) as error:
-        raise StateUnreadable(f"{path} cannot be read ({error}); it is counted anew") from error
-    wanted = {
-        "format": FORMAT, "tokenizer": tokenizer_id, "vocabulary_size": str(vocabulary_size),
-    }  # fmt: skip
-    for name, value in wanted.items():
-        if header.get(name) != value:
-            raise StateUnreadable(
-                f"{path} has {name} {header.get(name)!r}, want {value!r}; it is counted anew"
-            )
-    table = NgramTable(vocabulary_size, tokenizer_id, rows)
-    if table.memory_id != header.get("memory_id"):
-        raise StateUnreadable(f"{path} is damaged: its digest differs; it is counted anew")
-    return table

@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from code2lora_lsp.errors import SetupError
-from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.errors import ModelMismatch, SetupError
 from code2lora_lsp.neural.ledger.ladder import N_RUNGS, Ladder, rung_of
 from code2lora_lsp.neural.ledger.population import Population, load_population
 from code2lora_lsp.neural.ledger.readout import (
@@ -19,6 +18,7 @@ from code2lora_lsp.neural.ledger.readout import (
     read_out,
     truncated,
 )
+from code2lora_lsp.neural.ledger.site import LedgerBackbone
 from code2lora_lsp.neural.ledger.statistics import Statistics, no_statistics, statistics_of
 from code2lora_lsp.neural.ledger.writes import Writes, join, written_projection
 from code2lora_lsp.neural.lora import LoraAdapter
@@ -80,8 +80,10 @@ class TreeLedger:
         self._readouts: dict[Target, TreeReadout] = {}
 
     def why_not(self) -> str | None:
-        if not isinstance(self._model.backbone, Decoder):
-            return "a ledger is written with our own decoder, which runs the Qwen2 family"
+        try:
+            _ = self.decoder.ledger_site
+        except ModelMismatch as error:
+            return str(error)
         if self._path is None:
             return (
                 "no population statistics were given (--population); make them with "
@@ -99,8 +101,7 @@ class TreeLedger:
         return load_population(self._path, backbone_fingerprint(self._folder))
 
     @property
-    def decoder(self) -> Decoder:
-        assert isinstance(self._model.backbone, Decoder), "why_not was not asked"
+    def decoder(self) -> LedgerBackbone:
         return self._model.backbone
 
     @property
@@ -163,7 +164,7 @@ class TreeLedger:
         site = self.decoder.ledger_site
         return sum(sums, start=no_statistics(site.width, site.inner_width, grid))
 
-    @property
+    @cached_property
     def _writer(self) -> BlockWriter:
         return BlockWriter(self.decoder, self._model.tokenizer)
 

@@ -2,13 +2,12 @@
 
 from collections import Counter
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from code2lora_lsp.errors import ShapeMismatch, StateUnreadable
-from code2lora_lsp.neural.sharp.table import NgramTable, load_table, save_table
+from code2lora_lsp.errors import ShapeMismatch
+from code2lora_lsp.neural.sharp.table import NgramTable
 
 V = 6
 blocks = st.lists(st.integers(0, V - 1), max_size=14)
@@ -117,34 +116,3 @@ def test_the_largest_ids_are_found_by_their_whole_context(vocabulary_size, longe
     assert max(found) == longest
     assert found[longest] == {block[-1]: 1}
     assert found[longest - 1] == {block[-1]: 2}
-
-
-def test_a_saved_table_is_read_back_with_the_same_bytes(tmp_path):
-    table = table_of([1, 2, 3, 1, 2], [4])
-    save_table(table, tmp_path / "memory.safetensors")
-    again = load_table(tmp_path / "memory.safetensors", V, "letters")
-    assert again.memory_id == table.memory_id
-    assert again.find([1, 2]) == table.find([1, 2])
-    assert np.array_equal(again.rows.counts, table.rows.counts)
-
-
-def test_a_table_of_another_tokenizer_or_vocabulary_is_not_read(tmp_path):
-    save_table(table_of([1, 2]), tmp_path / "memory.safetensors")
-    for vocabulary_size, tokenizer_id in ((V, "words"), (V + 1, "letters")):
-        with pytest.raises(StateUnreadable, match="counted anew"):
-            load_table(tmp_path / "memory.safetensors", vocabulary_size, tokenizer_id)
-
-
-def test_a_damaged_table_is_not_read(tmp_path):
-    path = tmp_path / "memory.safetensors"
-    save_table(table_of([1, 2, 3]), path)
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(StateUnreadable, match="digest"):
-        load_table(path, V, "letters")
-    path.write_bytes(content[:20])
-    with pytest.raises(StateUnreadable, match="cannot be read"):
-        load_table(path, V, "letters")
-    with pytest.raises(StateUnreadable, match="cannot be read"):
-        load_table(tmp_path / "absent", V, "letters")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from code2lora_lsp.errors import ShapeMismatch
 from code2lora_lsp.neural.decoder import Decoder
-from code2lora_lsp.neural.ledger.fold import fold
 from code2lora_lsp.neural.ledger.statistics import Grid, no_statistics, statistics_of
 from code2lora_lsp.neural.ledger.writes import write
 from code2lora_lsp.text.blocks import blocks_of_tree, changed_blocks
@@ -30,6 +29,14 @@ EMPTY = no_statistics(WIDTH, INNER, GRID)
 def made_up_write(block):
     seed = int(hashlib.sha256(block.block_id.encode()).hexdigest()[:8], 16)
     return statistics_of(random_writes(seed, 1 + seed % 9, scale=2.0 ** (seed % 7 - 3)), GRID)
+
+
+def fold(before, removed, added, write):
+    for block in added:
+        before = before + write(block)
+    for block in removed:
+        before = before - write(block)
+    return before
 
 
 def static(tree, write=made_up_write, empty=EMPTY):
