@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from code2lora_lsp.errors import GitReadFailed
 from code2lora_lsp.neural.code2lora.checkpoint import (
     BackboneReference,
     Code2LoraCheckpoint,
@@ -149,6 +150,20 @@ def test_the_mean_arm_leaves_the_own_repository_out():
     assert "two repositories" in MeanArm(Planted(adapters), targets[:1]).why_not()
     with pytest.raises(CannotPrepare, match="no adapter for any repository but a/0"):
         MeanArm(Planted({"c0": adapters["c0"], "c1": None}), targets[:2]).adapter(targets[0])
+
+
+def test_the_mean_is_of_those_repositories_that_can_be_read():
+    class Damaged(Planted):
+        def adapter(self, target):
+            if target.repository == "a/2":
+                raise GitReadFailed("a blob is missing")
+            return super().adapter(target)
+
+    adapters = {f"c{i}": random_adapter(SMALL, i) for i in range(3)}
+    targets = [a_target(f"a/{i}", f"c{i}") for i in range(3)]
+    assert_same_effect(
+        MeanArm(Damaged(adapters), targets).adapter(targets[0]), mean_adapter([adapters["c1"]])
+    )
 
 
 def test_the_other_arm_always_gives_the_other_s_adapter():

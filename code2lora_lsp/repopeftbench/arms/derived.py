@@ -1,9 +1,11 @@
 """Controls made from any arm that gives adapters: the mean, another repository's, a stale one."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from code2lora_lsp.errors import FollowError
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.repopeftbench.arms.adapter_arm import AdapterArm
@@ -12,9 +14,14 @@ from code2lora_lsp.repopeftbench.arms.arm import CannotPrepare, Target
 from code2lora_lsp.repopeftbench.arms.known_tree import leak_check, tree_at
 from code2lora_lsp.repopeftbench.source_tree import TREE_RECIPE
 
+_log = logging.getLogger(__name__)
+
 
 class MeanArm:
-    """``X/mean``: the mean ΔW of X's adapters of the other repositories; never the own one."""
+    """``X/mean``: the mean ΔW of X's adapters of the other repositories; never the own one.
+
+    Repositories that X cannot prepare have no part in it.
+    """
 
     def __init__(self, source: AdapterArm, others: Sequence[Target]) -> None:
         self._source, self._others = source, tuple(others)
@@ -35,17 +42,20 @@ class MeanArm:
         self._source.ready()
 
     def adapter(self, target: Target) -> LoraAdapter | None:
-        made = [
-            self._source.adapter(other)
-            for other in self._others
-            if other.repository != target.repository
-        ]
-        found = [adapter for adapter in made if adapter is not None]
+        others = [other for other in self._others if other.repository != target.repository]
+        found = [adapter for other in others if (adapter := self._of(other)) is not None]
         if not found:
             raise CannotPrepare(
                 f"{self._source.name} gave no adapter for any repository but {target.repository}"
             )
         return mean_adapter(found)
+
+    def _of(self, other: Target) -> LoraAdapter | None:
+        try:
+            return self._source.adapter(other)
+        except (CannotPrepare, FollowError) as error:
+            _log.warning("%s leaves %s out: %s", self.name, other.repository, error)
+            return None
 
     def n_commits(self, target: Target) -> int:
         del target
