@@ -10,11 +10,11 @@ from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.ledger.population import save_population
 from code2lora_lsp.neural.ledger.readout import ReadoutPlan, nats_with
 from code2lora_lsp.neural.ledger.writes import written_projection
-from code2lora_lsp.repopeftbench.arms import ledger as ledger_module
 from code2lora_lsp.repopeftbench.arms.adapter_arm import Adapting
 from code2lora_lsp.repopeftbench.arms.arm import CannotPrepare
 from code2lora_lsp.repopeftbench.arms.known_tree import read_known_tree
 from code2lora_lsp.repopeftbench.arms.ledger import LedgerArm, LedgerPlan, TreeLedger, _shuffled
+from code2lora_lsp.runtime import one_shot_ledger
 from code2lora_lsp.runtime.block_writer import BlockWriter
 from code2lora_lsp.text.blocks import Block
 from code2lora_lsp.training.population import population_of
@@ -146,7 +146,7 @@ def test_where_every_step_does_harm_there_is_no_adapter(ledger, garage, monkeypa
         held_out.append(writes.n_tokens)
         return 0.0
 
-    monkeypatch.setattr(ledger_module, "choose_step", nothing_helps)
+    monkeypatch.setattr(one_shot_ledger, "choose_step", nothing_helps)
     assert LedgerArm(ledger).adapter(garage) is None
     assert 0 < held_out[0] < 0.5 * ledger.readout(garage).n_tokens
 

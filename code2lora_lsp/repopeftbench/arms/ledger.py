@@ -1,7 +1,6 @@
 """The ledger over the known tree, at once: its adapter, a low-rank one, and a shuffled control."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,23 +9,17 @@ import torch
 from torch import Tensor
 
 from code2lora_lsp.errors import ModelMismatch, SetupError
-from code2lora_lsp.neural.ledger.ladder import N_RUNGS, Ladder, rung_of
 from code2lora_lsp.neural.ledger.population import Population, load_population
-from code2lora_lsp.neural.ledger.readout import (
-    ReadoutPlan,
-    choose_step,
-    read_out,
-    truncated,
-)
+from code2lora_lsp.neural.ledger.readout import ReadoutPlan, truncated
 from code2lora_lsp.neural.ledger.site import LedgerBackbone
-from code2lora_lsp.neural.ledger.statistics import Statistics, no_statistics, statistics_of
-from code2lora_lsp.neural.ledger.writes import Writes, join, written_projection
+from code2lora_lsp.neural.ledger.writes import Writes, written_projection
 from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.repopeftbench.arms.arm import CannotPrepare, Target
 from code2lora_lsp.repopeftbench.arms.known_tree import read_known_tree
 from code2lora_lsp.runtime.block_writer import BlockWriter
 from code2lora_lsp.runtime.model_loading import LoadedModel
 from code2lora_lsp.runtime.models import backbone_fingerprint
+from code2lora_lsp.runtime.one_shot_ledger import OneShotLedger, TreeReadout
 from code2lora_lsp.text.blocks import Block, blocks_of
 
 MOST_TOKENS = 80_000
@@ -36,8 +29,6 @@ HELD_OUT_SHARE = 0.1
 LEAST_TOKENS = 20
 """Fewer written tokens leave nothing to choose a step with."""
 
-TOKENS_AT_ONCE = 8_192
-
 
 @dataclass(frozen=True)
 class LedgerPlan:
@@ -46,23 +37,6 @@ class LedgerPlan:
     readout: ReadoutPlan = field(default_factory=ReadoutPlan)
     most_tokens: int = MOST_TOKENS
     held_out_share: float = HELD_OUT_SHARE
-
-
-@dataclass(frozen=True)
-class TreeReadout:
-    """What a target's ledger asks for.
-
-    Attributes:
-        direction: R / η over every token written, [D, F].
-        step: η of this repository, chosen on its last blocks; 0 where any step does harm.
-        n_tokens: written.
-        ladder: what they were written under.
-    """
-
-    direction: Tensor
-    step: float
-    n_tokens: int
-    ladder: Ladder
 
 
 class TreeLedger:
@@ -116,7 +90,8 @@ class TreeLedger:
             LeakFound: as ``read_known_tree``.
         """
         if target not in self._readouts:
-            self._readouts[target] = self._read_out(self._blocks(target))
+            blocks, share = self._blocks(target), self.plan.held_out_share
+            self._readouts[target] = self._one_shot.read_out(blocks, share)
         return self._readouts[target]
 
     def writes(self, target: Target) -> Writes:
@@ -125,48 +100,16 @@ class TreeLedger:
         Raises:
             CannotPrepare, LeakFound: as ``readout``.
         """
-        ladder = self.readout(target).ladder
-        return join([self._writer.writes(block, ladder) for block in self._blocks(target)])
+        return self._one_shot.writes(self._blocks(target), self.readout(target).ladder)
 
     def direction(self, writes: Writes) -> Tensor:
         """R / η of some writes, [D, F]."""
-        return read_out(self._summed(writes), self.population, self.plan.readout)
-
-    def _read_out(self, blocks: Sequence[Block]) -> TreeReadout:
-        """The step is chosen without the blocks it is measured on, the direction then uses all."""
-        n_held_out = max(1, round(len(blocks) * self.plan.held_out_share))
-        ladder, total = self._climb(blocks[:-n_held_out])
-        held_out = join([self._writer.writes(block, ladder) for block in blocks[-n_held_out:]])
-        plan = self.plan.readout
-        direction = read_out(total, self.population, plan)
-        step = choose_step(self.decoder, direction, held_out, plan.step)
-        total = total + self._summed(held_out)
-        direction = read_out(total, self.population, plan)
-        return TreeReadout(direction, step, total.n_tokens, ladder)
-
-    def _climb(self, blocks: Sequence[Block]) -> tuple[Ladder, Statistics]:
-        """Write part by part, each under what the parts before it ask for."""
-        site = self.decoder.ledger_site
-        total, ladder = no_statistics(site.width, site.inner_width, self.population.grid), Ladder()
-        for rung in range(N_RUNGS):
-            if rung:
-                ladder = ladder.climbed(total, self.population, self.plan.readout)
-            of_rung = [block for block in blocks if rung_of(block.block_id) == rung]
-            if of_rung:
-                written = join([self._writer.writes(block, ladder) for block in of_rung])
-                total = total + self._summed(written)
-        return ladder, total
-
-    def _summed(self, writes: Writes) -> Statistics:
-        grid = self.population.grid
-        parts = range(0, writes.n_tokens, TOKENS_AT_ONCE)
-        sums = [statistics_of(writes[start : start + TOKENS_AT_ONCE], grid) for start in parts]
-        site = self.decoder.ledger_site
-        return sum(sums, start=no_statistics(site.width, site.inner_width, grid))
+        return self._one_shot.direction(writes)
 
     @cached_property
-    def _writer(self) -> BlockWriter:
-        return BlockWriter(self.decoder, self._model.tokenizer)
+    def _one_shot(self) -> OneShotLedger:
+        writer = BlockWriter(self.decoder, self._model.tokenizer)
+        return OneShotLedger(writer, self.population, self.plan.readout)
 
     def _blocks(self, target: Target) -> list[Block]:
         """Of files in an order that path and seed decide, until there is enough to write."""
