@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import platformdirs
 from pathspec import GitIgnoreSpec
 
 from code2lora_lsp.errors import ConfigError
@@ -88,12 +89,24 @@ class FollowSettings:
 
 
 @dataclass(frozen=True)
+class MetricsSettings:
+    """What is counted of the use of suggestions, on this machine only.
+
+    Attributes:
+        enabled: count what was shown, accepted and kept; no text, and nothing is sent.
+    """
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything a user can set. JSON names are the camelCase of these."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
     follow: FollowSettings = field(default_factory=FollowSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
 
 def decode_settings(raw: object, base: Settings | None = None) -> Settings:
@@ -199,3 +212,11 @@ def models_root() -> Path:
     package = Path(__file__).parent
     packed = package / "_models"
     return packed if packed.is_dir() else package.parent / "models"
+
+
+def state_root(settings: Settings) -> Path:
+    """Where states, records and counts are kept."""
+    given = settings.follow.state_dir
+    if given:
+        return Path(given).expanduser()
+    return platformdirs.user_cache_path("code2lora-lsp", appauthor=False) / "states"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from code2lora_lsp.check.report import Finding, Verdict
-from code2lora_lsp.config import Settings
+from code2lora_lsp.config import Settings, state_root
 from code2lora_lsp.errors import Code2LoraError, FollowError
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,6 @@ def _watcher(settings: Settings, folder: Path) -> Finding:
 
 
 def _state_store(settings: Settings) -> Finding:
-    from code2lora_lsp.runtime.models import state_root
     from code2lora_lsp.runtime.state_store import StateStore
 
     root = state_root(settings)

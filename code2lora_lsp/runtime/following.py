@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from code2lora_lsp.config import Settings
+from code2lora_lsp.config import Settings, state_root
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.neural.backbone import Backbone
 from code2lora_lsp.neural.sharp.gate import load_gate
@@ -30,7 +30,6 @@ from code2lora_lsp.runtime.models import (
     checkpoint_folder,
     describe_checkpoint,
     load_follow_models,
-    state_root,
 )
 from code2lora_lsp.runtime.models import stored_progress as stored_fold
 from code2lora_lsp.runtime.state_store import StateStore

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
-from code2lora_lsp.config import Settings, models_root
+from code2lora_lsp.config import Settings, models_root, state_root
 from code2lora_lsp.errors import ModelMismatch, ModelMissing
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.neural.backbone import Backbone
@@ -115,14 +113,6 @@ def checkpoint_folder(settings: Settings) -> Path | None:
     backbone = backbone_folder(settings)
     beside = backbone.with_name(backbone.name + EVO_SUFFIX)
     return beside if (beside / "manifest.json").is_file() else None
-
-
-def state_root(settings: Settings) -> Path:
-    """Where states are kept."""
-    given = settings.follow.state_dir
-    if given:
-        return Path(given).expanduser()
-    return platformdirs.user_cache_path("code2lora-lsp", appauthor=False) / "states"
 
 
 def verify_backbone(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """One question at one cursor, from LSP parameters to an edit; shared by both request kinds."""
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,9 +18,11 @@ from code2lora_lsp.runtime.api import (
 )
 from code2lora_lsp.server.language_server import Code2LoraServer
 from code2lora_lsp.server.session import OpenDocument, document_key
-from code2lora_lsp.server.status import look_at
+from code2lora_lsp.server.status import announce, look_at
 
 log = logging.getLogger(__name__)
+
+_NO_NEWS = (Reason.SUPERSEDED, Reason.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,9 @@ def stamped(identifier: types.TextDocumentIdentifier) -> types.VersionedTextDocu
 async def ask(ls: Code2LoraServer, question: Question) -> Proposal | None:
     """The backend's proposal, if it is still one for the version asked about.
 
-    Why there is none is kept in ``session.last_empty``.
+    Why there is none is kept in ``session.last_empty`` and ``session.reason``.
     """
-    session = ls.session
+    session, started_s = ls.session, time.perf_counter()
     session.counts.asked += 1
     document = session.document(question.identifier.uri)
     result = await _result(ls, question, document)
@@ -68,9 +71,15 @@ async def ask(ls: Code2LoraServer, question: Question) -> Proposal | None:
         result = _checked(document, question, result)
     if document is None or isinstance(result, NoCompletion):
         session.last_empty = result if isinstance(result, NoCompletion) else None
+        if isinstance(result, NoCompletion) and result.reason not in _NO_NEWS:
+            session.reason = result
+            announce(ls)
         log.debug("nothing offered in %s: %s", question.identifier.uri, result)
         return None
     session.counts.offered += 1
+    session.reason = None
+    announce(ls)
+    ls.metrics.latencies.add(time.perf_counter() - started_s, result.timings)
     return Proposal(document, result.text, result.start, result.end)
 
 

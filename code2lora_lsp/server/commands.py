@@ -115,6 +115,12 @@ def show_status(ls: Code2LoraServer, *given: object) -> protocol.Json:
     return status
 
 
+def accepted(ls: Code2LoraServer, *given: object) -> None:
+    """An editor accepted an item whole; what it does not say right is not worth an error."""
+    if given and isinstance(given[0], str):
+        ls.metrics.accepted(given[0])
+
+
 def toggle_completions(ls: Code2LoraServer, *given: object) -> protocol.Json:
     """Flip completions everywhere, for a language or in a folder; ``enabled`` sets them."""
     arguments = Arguments.decode(given)
@@ -174,4 +180,5 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     protocol.ROLL_BACK_ADAPTER: roll_back_adapter,
     protocol.UNLOAD_MODEL: unload_model,
     protocol.LOAD_MODEL: load_model,
+    protocol.ACCEPTED: accepted,
 }

@@ -40,7 +40,7 @@ async def completion(ls: Code2LoraServer, params: types.CompletionParams) -> typ
     items: list[types.CompletionItem] = []
     if is_due(ls.session.settings, ls.session.client):
         proposal = await ask(ls, Question(stamped(params.text_document), params.position))
-        items = [_item(proposal)] if proposal and _first_line(proposal.text) else []
+        items = [_item(ls, proposal)] if proposal and _first_line(proposal.text) else []
     return types.CompletionList(is_incomplete=True, items=items)
 
 
@@ -48,7 +48,7 @@ def _first_line(text: str) -> str:
     return re.split(r"[\r\n]", text, maxsplit=1)[0].rstrip()
 
 
-def _item(proposal: Proposal) -> types.CompletionItem:
+def _item(ls: Code2LoraServer, proposal: Proposal) -> types.CompletionItem:
     """The item, widened to the start of the word: menus match items against the whole word."""
     text = proposal.document.snapshot().text
     line_start = max(text.rfind(end, 0, proposal.start) for end in "\r\n") + 1
@@ -70,4 +70,5 @@ def _item(proposal: Proposal) -> types.CompletionItem:
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
         text_edit=types.TextEdit(where, line),
+        command=ls.metrics.offered(proposal.document, start, proposal.end, line),
     )

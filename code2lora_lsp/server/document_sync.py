@@ -37,7 +37,8 @@ def did_change(ls: Code2LoraServer, params: types.DidChangeTextDocumentParams) -
     if document is None:
         log.warning("a change to %s, which is not open, was ignored", params.text_document.uri)
         return
-    document.apply(params.text_document.version, list(params.content_changes))
+    watcher = ls.metrics.watcher(document)
+    document.apply(params.text_document.version, list(params.content_changes), watcher)
     ls.session.pending.drop(key, Reason.SUPERSEDED, "the document changed")
     look_at(ls, key)
 
@@ -52,7 +53,9 @@ def did_save(ls: Code2LoraServer, params: types.DidSaveTextDocumentParams) -> No
 def did_close(ls: Code2LoraServer, params: types.DidCloseTextDocumentParams) -> None:
     key = document_key(params.text_document.uri)
     ls.session.pending.drop(key, Reason.SUPERSEDED, "the document was closed")
-    ls.session.documents.pop(key, None)
+    document = ls.session.documents.pop(key, None)
+    if document is not None:
+        ls.metrics.closed(document)
     if ls.session.active == key:
         look_at(ls, None)
     if ls.host.is_started:

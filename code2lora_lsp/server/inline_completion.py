@@ -31,5 +31,9 @@ async def inline_completion(
     proposal = await ask(ls, question)
     if proposal is None:
         return types.InlineCompletionList(items=[])
-    item = types.InlineCompletionItem(insert_text=proposal.text, range=proposal.range)
+    item = types.InlineCompletionItem(
+        insert_text=proposal.text,
+        range=proposal.range,
+        command=ls.metrics.offered(proposal.document, proposal.start, proposal.end, proposal.text),
+    )
     return types.InlineCompletionList(items=[item])

@@ -12,6 +12,7 @@ from code2lora_lsp.config import Settings
 from code2lora_lsp.runtime.api import BackendFactory, Event, Reason
 from code2lora_lsp.server.backend_host import BackendHost, BackendUnavailable
 from code2lora_lsp.server.client_log import ClientLog
+from code2lora_lsp.server.metrics import Metrics
 from code2lora_lsp.server.progress import ProgressBars
 from code2lora_lsp.server.registrations import Registrations
 from code2lora_lsp.server.repositories import Repositories
@@ -36,6 +37,7 @@ class Code2LoraServer(LanguageServer):
         super().__init__(NAME, version, protocol_cls=Wire, converter_factory=converter)
         self.host = BackendHost(backend_factory)
         self.session = Session(settings, settings, Repositories(self.host))
+        self.metrics = Metrics(self.session, self.spawn)
         self.registrations = Registrations(self)
         self.progress_bars = ProgressBars(self)
         self.client_log = ClientLog(self)
@@ -69,6 +71,7 @@ class Code2LoraServer(LanguageServer):
             for task in self._tasks:
                 task.cancel()
             self.session.pending.drop_all(Reason.CANCELLED, "the connection ended")
+            await self.metrics.close()
             await asyncio.to_thread(self.host.close, CLOSE_TIMEOUT_S)
 
     def listen(self, event: Event) -> None:

@@ -6,7 +6,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from code2lora_lsp.runtime.api import BackendStatus, EngineState, FollowState, RepositoryStatus
+from code2lora_lsp.runtime.api import (
+    BackendStatus,
+    EngineState,
+    FollowState,
+    NoCompletion,
+    RepositoryStatus,
+)
 from code2lora_lsp.server.session import Session
 
 STATUS = "code2lora/status"
@@ -21,6 +27,7 @@ TOGGLE_COMPLETIONS = "code2lora.toggleCompletions"
 ROLL_BACK_ADAPTER = "code2lora.rollBackAdapter"
 UNLOAD_MODEL = "code2lora.unloadModel"
 LOAD_MODEL = "code2lora.loadModel"
+ACCEPTED = "code2lora.accepted"
 
 SCHEMA_VERSION = 1
 _SHORT_COMMIT = 6
@@ -56,7 +63,7 @@ def status_json(session: Session, status: BackendStatus, failure: str | None, ve
         "engine": engine,
         "repositories": repositories,
         "completions": _completions(session),
-        "lastEmpty": _last_empty(session),
+        "lastEmpty": empty_json(session.last_empty),
         "counts": to_json(session.counts),
     }
 
@@ -71,11 +78,11 @@ def _completions(session: Session) -> Json:
     }
 
 
-def _last_empty(session: Session) -> Json | None:
-    last = session.last_empty
-    if last is None:
+def empty_json(empty: NoCompletion | None) -> Json | None:
+    """Why nothing was offered, as ``lastEmpty`` says it."""
+    if empty is None:
         return None
-    return {"reason": last.reason.name, "message": last.reason.value, "detail": last.detail}
+    return {"reason": empty.reason.name, "message": empty.reason.value, "detail": empty.detail}
 
 
 def short_status(session: Session, status: BackendStatus, failure: str | None) -> Json:
@@ -88,6 +95,7 @@ def short_status(session: Session, status: BackendStatus, failure: str | None) -
         "kind": kind,
         "message": message,
         "root": repository.root if repository else None,
+        "reason": empty_json(session.reason),
     }
 
 
@@ -115,7 +123,7 @@ def _kind_and_message(
 
 def _about_adapter(repository: RepositoryStatus | None) -> tuple[str, str]:
     if repository is None:
-        return "Normal", "ready, no repository"
+        return "Normal", "plain backbone: no repository"
     if repository.state is FollowState.FAILED:
         return "Warning", f"{adapter_message(repository)}: {repository.detail}"
     return "Normal", adapter_message(repository)

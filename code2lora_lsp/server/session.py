@@ -1,6 +1,7 @@
 """The mutable LSP-side state of one connection, owned by the event loop."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,6 +17,7 @@ from code2lora_lsp.server.convert import Encoding, Lines
 from code2lora_lsp.server.pending import PendingRequests
 from code2lora_lsp.server.repositories import Repositories
 from code2lora_lsp.server.toggles import Toggles
+from code2lora_lsp.text.acceptance import Edit, narrowed
 from code2lora_lsp.text.document import DocumentSnapshot
 
 
@@ -41,14 +43,29 @@ class OpenDocument:
         self.lines = Lines(item.text, encoding)
         self._snapshot: DocumentSnapshot | None = None
 
-    def apply(self, version: int, changes: list[types.TextDocumentContentChangeEvent]) -> None:
+    def apply(
+        self,
+        version: int,
+        changes: list[types.TextDocumentContentChangeEvent],
+        on_edit: Callable[[Edit], None] | None = None,
+    ) -> None:
+        """Make changes in their order; ``on_edit`` is told of each one after it was made."""
         for change in changes:
+            edit = self._edit_of(change) if on_edit else None
             if isinstance(change, types.TextDocumentContentChangePartial):
                 self.lines.replace(change.range, change.text)
             else:
                 self.lines.replace_all(change.text)
+            if on_edit is not None and edit is not None:
+                on_edit(edit)
         self.version = version
         self._snapshot = None
+
+    def _edit_of(self, change: types.TextDocumentContentChangeEvent) -> Edit:
+        if not isinstance(change, types.TextDocumentContentChangePartial):
+            return narrowed(self.lines.text(), change.text)
+        start, end = map(self.lines.offset_at, (change.range.start, change.range.end))
+        return Edit(min(start, end), max(start, end), change.text)
 
     def snapshot(self) -> DocumentSnapshot:
         if self._snapshot is None:
@@ -79,7 +96,8 @@ class Session:
         folders: workspace folders by key.
         incidents: messages already shown, so that each is shown once.
         late_errors: what was wrong with initializationOptions, told after ``initialized``.
-        last_empty: why the latest request got nothing.
+        last_empty: why the latest request that got nothing got nothing.
+        reason: the same, but ``None`` after an offer, and never that it was taken back.
         active: key of the document last opened, changed or asked about.
     """
 
@@ -95,6 +113,7 @@ class Session:
     counts: Counts = field(default_factory=Counts)
     incidents: set[str] = field(default_factory=set)
     last_empty: NoCompletion | None = None
+    reason: NoCompletion | None = None
     active: str | None = None
     late_errors: list[ConfigError] = field(default_factory=list)
     was_shut_down: bool = False

@@ -43,6 +43,7 @@ def fake_client(
     """
     with tempfile.TemporaryDirectory() as folder:
         log_path = Path(folder) / "stderr"
+        script = {"state_dir": folder, **script}
         with log_path.open("wb") as log:
             if fresh or sys.platform == "win32":
                 command = [*COMMAND, json.dumps(script)]

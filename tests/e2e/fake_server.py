@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from code2lora_lsp.config import Settings
+from code2lora_lsp.config import FollowSettings, Settings
 from code2lora_lsp.errors import ModelMissing
 from code2lora_lsp.runtime import api
 from code2lora_lsp.server.server import create_server, run_stdio, run_tcp
@@ -33,12 +33,14 @@ class Script:
         ready: load by itself; otherwise ``fake/emit`` has to say so.
         fail: message of the factory's error.
         tcp: listen on a free loopback port and print it on stderr.
+        state_dir: where counts and records are kept.
     """
 
     make_s: float = 0.0
     ready: bool = True
     fail: str = ""
     tcp: bool = False
+    state_dir: str = ""
 
 
 class FakeBackend:
@@ -178,7 +180,8 @@ def main() -> int:
         made.append(FakeBackend(script, settings, listener))
         return made[-1]
 
-    server = create_server(factory, Settings(), "0.0.0-fake")
+    settings = Settings(follow=FollowSettings(state_dir=script.state_dir))
+    server = create_server(factory, settings, "0.0.0-fake")
 
     @server.feature("fake/inside")
     def inside(_params) -> dict[str, Any]:

@@ -88,8 +88,9 @@ def test_the_status_is_sent_when_it_changes_and_only_then():
         assert message == {
             "busy": False,
             "kind": "Normal",
-            "message": "ready, no repository",
+            "message": "plain backbone: no repository",
             "root": None,
+            "reason": None,
         }
 
 

@@ -30,7 +30,7 @@ def test_item_always_has_a_range(client, name):
     client.open(name, plan("return 1") + "def f():\n    \n")
     (item,) = client.inline(name, 2, 4)
     here = position(2, 4)
-    assert item == {"insertText": "return 1", "range": {"start": here, "end": here}}
+    assert (item["insertText"], item["range"]) == ("return 1", {"start": here, "end": here})
 
 
 def test_a_replacement_covers_what_it_replaces_on_one_line(client, name):
