@@ -27,10 +27,12 @@ from code2lora_lsp.runtime.api import (
     Trigger,
 )
 from code2lora_lsp.runtime.decoding import Decoding, Written
+from code2lora_lsp.text.extent import is_finished, is_left_open
 from code2lora_lsp.text.fim import Order, PromptBuilder, common_newline, with_lf
+from code2lora_lsp.text.gap import Gap
 from code2lora_lsp.text.loops import loop_start
 from code2lora_lsp.text.tokenizer import Tokenizer
-from code2lora_lsp.text.trim import Gap, is_finished, is_left_open, trim, with_newline
+from code2lora_lsp.text.trim import trim, with_newline
 
 N_SHOWN = 32
 """Documents whose last completion is remembered."""
@@ -290,7 +292,7 @@ def _ask(request: CompletionRequest, max_lines: int) -> Question:
         typed = request.selected_text
     before, after = with_lf((text[:start] + typed, text[offset:]))
     lines = 1 if request.trigger is Trigger.AUTOMATIC else max_lines
-    return Question(request, Gap(before, after, lines), start, typed)
+    return Question(request, Gap(before, after, lines, request.document.language_id), start, typed)
 
 
 def _check_both(check: Callable[[], None], deadline: Deadline) -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
-from code2lora_lsp.text.trim import Gap, is_finished, is_left_open, trim, with_newline
+from code2lora_lsp.text.extent import is_finished, is_left_open
+from code2lora_lsp.text.gap import Gap
+from code2lora_lsp.text.trim import trim, with_newline
 from tests.marked import split_at_cursor
 
 ONE_LINE = {
@@ -23,8 +25,8 @@ ONE_LINE = {
     "identifier ends behind the cursor": ("self.na|me", "me", ""),
     "identifier goes on behind the cursor": ("self.na|me = 1", "me", ""),
     "identifier and more stand there": ("x = fo|o(a)\n", "o(a)\n", ""),
-    "suffix word is not split": ("x = |old_value\n", "foo\n", "foo"),
-    "single letter of a word is no overlap": ("x = |yes\n", "my", "my"),
+    "a word is not glued to the next": ("x = |old_value\n", "foo\n", ""),
+    "single letter of a word is no overlap": ("x = |yes\n", "my + ", "my + "),
     "closing bracket stands there": ("print(|)\n", "value)\n", "value"),
     "two closing brackets stand there": ("print(len(|))\n", "value))\n", "value"),
     "one of two stands there": ("print(len(|)\n", "value))\n", "value)"),
