@@ -19,6 +19,7 @@ from torch import Tensor
 
 from code2lora_lsp.errors import ModelMismatch, ShapeMismatch
 from code2lora_lsp.neural.decoder_config import DecoderConfig
+from code2lora_lsp.neural.decoder_step import DecodeStep
 from code2lora_lsp.neural.decoder_weights import (
     HALF_MERGED,
     DecoderWeights,
@@ -28,49 +29,16 @@ from code2lora_lsp.neural.decoder_weights import (
     merge_into,
     projection_views,
 )
+from code2lora_lsp.neural.kv_cache import KvCache
 from code2lora_lsp.neural.ledger.site import LastLayer, LedgerSite
 from code2lora_lsp.neural.lora import LoraAdapter, Projection, leaves_cache_alone
-
-
-class KvCache:
-    """Preallocated keys and values, each [L, K, capacity, d]; see ``backbone.Cache``."""
-
-    def __init__(
-        self, config: DecoderConfig, capacity: int, device: torch.device, dtype: torch.dtype
-    ) -> None:
-        shape = (config.n_layers, config.n_kv_heads, capacity, config.head_dim)
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
-        self.capacity = capacity
-        self.tokens: list[int] = []
-        self.adapter_id: str | None = None
-
-    def crop(self, length: int) -> None:
-        if not 0 <= length <= len(self.tokens):
-            raise ShapeMismatch(f"cannot keep {length} of {len(self.tokens)} cached tokens")
-        del self.tokens[length:]
-
-    def rebind(self, adapter_id: str | None, *, keeps_tokens: bool = False) -> None:
-        if not keeps_tokens:
-            self.tokens.clear()
-        self.adapter_id = adapter_id
-
-    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write T new entries behind the tokens held; all of this layer, [1, K, S, d] each.
-
-        ``tokens`` grows only after the last layer, so a failure in between leaves no trace.
-        """
-        start, end = len(self.tokens), len(self.tokens) + keys.shape[2]
-        self.keys[layer, :, start:end] = keys[0]
-        self.values[layer, :, start:end] = values[0]
-        return self.keys[None, layer, :, :end], self.values[None, layer, :, :end]
 
 
 class _Span(NamedTuple):
     """What every layer of one pass needs to know about its T tokens.
 
-    ``cos`` and ``sin`` are [T, 1, d / 2]; ``mask`` is [B or 1, 1, G·T, S] bool, or ``None`` when
-    all may be seen.
+    ``cos`` and ``sin`` are [T, 1, d / 2]; ``mask`` is added to scores, [B or 1, 1, G·T, S], or
+    ``None`` when all may be seen.
     """
 
     cos: Tensor
@@ -94,7 +62,7 @@ class Decoder:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Fuse ``weights`` (Hugging Face names); unfused tensors may share their memory.
+        """Fuse ``weights`` (Hugging Face names); norms may share their memory.
 
         Raises:
             ModelMismatch: a tensor is absent, has the wrong shape or holds non-finite numbers.
@@ -108,6 +76,9 @@ class Decoder:
         self._pristine_views = projection_views(config, self.pristine)
         self._second: DecoderWeights | None = None
         self._cos, self._sin = config.rotations(self.device)
+        is_plain = self.device.type == "cpu" and dtype == torch.float32
+        self._step = DecodeStep(config, self._cos, self._sin) if is_plain else None
+        self.steps_in_numpy = is_plain
         if not all(bool(torch.isfinite(tensor.sum())) for tensor in self.pristine.tensors()):
             raise ModelMismatch("the backbone's weights hold non-finite numbers")
 
@@ -169,11 +140,15 @@ class Decoder:
             raise AssertionError(
                 f"a cache of adapter {cache.adapter_id} met weights of {weights.adapter_id}"
             )
-        ids = torch.tensor([list(token_ids)], device=self.device)  # [1, T]
-        mask = None if len(token_ids) == 1 else self._causal_mask(start, end)
-        hidden = self._run_layers(ids, start, mask, weights, cache).output  # [1, T, D]
+        if len(token_ids) == 1 and self._step is not None and self.steps_in_numpy:
+            logits = self._step.run(token_ids[0], start, cache.keys, cache.values, weights)
+        else:
+            ids = torch.tensor([list(token_ids)], device=self.device)  # [1, T]
+            mask = None if len(token_ids) == 1 else self._causal_mask(start, end)
+            hidden = self._run_layers(ids, start, mask, weights, cache).output  # [1, T, D]
+            logits = self.logits(hidden[0, -1])
         cache.tokens.extend(token_ids)
-        return self.logits(hidden[0, -1])
+        return logits
 
     def logits(self, output: Tensor) -> Tensor:
         """[..., D], as ``LastLayer.output`` → [..., V] float32."""
@@ -250,6 +225,7 @@ class Decoder:
         """[B, T] ids at positions ``start`` on, through every layer."""
         end = start + ids.shape[1]
         if mask is not None:  # the G heads of one key-value head lie one below the other
+            mask = _additive(mask, self.dtype)
             mask = mask.repeat(1, 1, self.config.n_heads // self.config.n_kv_heads, 1)
         span = _Span(self._cos[start:end, None], self._sin[start:end, None], mask, cache)
         hidden = F.embedding(ids, weights.embedding)
@@ -286,6 +262,11 @@ class Decoder:
         wide = hidden.float()
         scaled = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.config.rms_norm_eps)
         return weight * scaled.to(hidden.dtype)
+
+
+def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where ``mask`` is true, else -inf; made once, or attention makes it in every layer."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
 
 
 def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

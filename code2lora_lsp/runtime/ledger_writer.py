@@ -14,7 +14,7 @@ from code2lora_lsp.neural.ledger.writes import Writes, join
 from code2lora_lsp.runtime.block_tally import Piece
 from code2lora_lsp.runtime.block_writer import BlockWriter
 
-RULES = "ledger-state-2"
+RULES = "ledger-state-3"
 """Changes with the rules of blocks, redaction or writing, and so leaves all stored states aside."""
 
 GROUP_TOKENS = 1_024
