@@ -15,16 +15,14 @@ from code2lora_lsp import app
 from code2lora_lsp.config import Settings, decode_settings
 from code2lora_lsp.errors import Code2LoraError, ConfigError, FollowError
 from code2lora_lsp.repopeftbench.arguments import add_bench
+from code2lora_lsp.runtime.api import EXPORT_RANK
 
 if TYPE_CHECKING:
-    from code2lora_lsp.neural.lora import LoraAdapter
     from code2lora_lsp.runtime.oneshot import OneShot
 
 EXIT_OK, EXIT_FINDINGS, EXIT_BROKEN, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 LAST_PORT = 65_535
-
-EXPORT_RANK = 64
 
 AFTER = "command_"
 """Begins the names of repeatable options given after a command: argparse keeps only one value."""
@@ -291,60 +289,40 @@ def _place(place: str) -> tuple[Path, int, int]:
 
 def _adapt(arguments: argparse.Namespace) -> int:
     from code2lora_lsp.check.screen import progress_bars
+    from code2lora_lsp.runtime.export import NO_ADAPTER, refuse_file
     from code2lora_lsp.runtime.oneshot import OneShot
 
     if arguments.rank < 1:
         raise ConfigError(f"--rank {arguments.rank}: expected 1 or more")
     if arguments.out:
-        _refuse_file(arguments.out)
+        refuse_file(arguments.out)
     with progress_bars() as listener, OneShot(_settings(arguments), listener) as shot:
-        name = shot.wait_ready().backbone
+        shot.wait_ready()
         status = shot.follow(arguments.repository)
-        knowledge = shot.knowledge(Path(status.root))
-        adapter, kept = knowledge.adapter if knowledge else None, 1.0
-        if arguments.out and adapter is None:
-            raise FollowError(f"{status.root}: {_NO_ADAPTER}; there is nothing to write")
-        if arguments.out and adapter is not None:
-            adapter, kept = shot.exported(adapter, arguments.rank)
-            _write_peft(adapter, arguments.out, name or "")
-    rank = adapter.rank if adapter else None
+        root = Path(status.root)
+        knowledge = shot.knowledge(root)
+        adapter = knowledge.adapter if knowledge else None
+        rank, kept = adapter.rank if adapter else None, 1.0
+        if arguments.out:
+            written = shot.backend.export_adapter(root, arguments.out, arguments.rank)
+            rank, kept = written.rank, written.kept
     if arguments.format == "json":
         facts = {**asdict(status), "state": status.state.value, "rank": rank, "kept": kept}
         print(json.dumps(facts))
         return EXIT_OK
     at = f"@ {(status.adapter_commit or '')[:12]}"
-    print(f"adapter {status.adapter_id} {at} (rank {rank})" if adapter else f"{_NO_ADAPTER} {at}")
+    print(f"adapter {status.adapter_id} {at} (rank {rank})" if adapter else f"{NO_ADAPTER} {at}")
     if arguments.out:
         loss = f", which keeps {kept:.1%} of the whole update" if kept < 1 else ""
         print(f"written to {arguments.out}{loss}")
     return EXIT_OK
 
 
-_NO_ADAPTER = "no adapter: no step of the ledger predicts held-out blocks better"
-
-
-def _write_peft(adapter: "LoraAdapter", folder: Path, backbone: str) -> None:
-    from code2lora_lsp.neural.peft_format import save_peft
-
-    try:
-        save_peft(adapter, folder, backbone)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written: {error}") from error
-
-
-def _refuse_file(folder: Path) -> None:
-    """Before any work: a folder cannot be made where a file is, nor below one."""
-    for path in (folder, *folder.parents):
-        if path.exists():
-            if not path.is_dir():
-                raise ConfigError(f"{path} is a file; name a folder to write into")
-            return
-
-
 def _import(arguments: argparse.Namespace) -> int:
     from code2lora_lsp.neural.code2lora.published import import_published
+    from code2lora_lsp.runtime.export import refuse_file
 
-    _refuse_file(arguments.folder)
+    refuse_file(arguments.folder)
     import_published(
         arguments.checkpoint, arguments.folder,
         backbone_name=arguments.backbone_name, n_layers=arguments.layers,

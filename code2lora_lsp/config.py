@@ -133,7 +133,7 @@ def setting_names() -> dict[str, object]:
 def _walk(group: Any, prefix: str) -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = []
     for item in fields(group):
-        name, value = prefix + _camel(item.name), getattr(group, item.name)
+        name, value = prefix + camel(item.name), getattr(group, item.name)
         found += _walk(value, name + ".") if is_dataclass(value) else [(name, value)]
     return found
 
@@ -144,14 +144,14 @@ def _decode_group(kind: Any, raw: object, base: Any, path: str) -> Any:
             f"setting {path.rstrip('.') or 'code2lora'}: expected an object, got {raw!r}"
         )
     hints = get_type_hints(kind)
-    known = {_camel(item.name): item.name for item in fields(kind)}
+    known = {camel(item.name): item.name for item in fields(kind)}
     unknown = sorted(set(raw) - set(known) - set(known.values()))
     if unknown:
         raise ConfigError(f"unknown setting {path + unknown[0]!r}; known here: {', '.join(known)}")
     values = {item.name: getattr(base, item.name) for item in fields(kind)}
     for given, value in raw.items():
         name = known.get(str(given), str(given))
-        values[name] = _decode_value(hints[name], value, values[name], path + _camel(name))
+        values[name] = _decode_value(hints[name], value, values[name], path + camel(name))
     return kind(**values)
 
 
@@ -202,7 +202,8 @@ def _check_pattern(pattern: str) -> None:
         raise ConfigError(problem) from error
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """The name in JSON of a field."""
     head, *tail = name.split("_")
     return head + "".join(part.capitalize() for part in tail)
 

@@ -51,8 +51,8 @@ class CompletionRequest:
         repository: root of the work tree whose adapter is wanted, or ``None`` for no adapter.
         path: path of the document inside that work tree, with forward slashes, if known.
         selected_text: text of the item highlighted in the editor's menu that replaces
-            ``document.text[selected_start:offset]``; the completion must extend it.
-        selected_start: offset where ``selected_text`` begins.
+            ``document.text[selected_start:selected_end]``; the completion must extend it.
+        selected_start, selected_end: offsets; the cursor where they are ``None``.
         deadline_s: seconds the answer may take, or ``None``.
         cancellation: set by the asker when the answer is no longer wanted.
     """
@@ -64,6 +64,7 @@ class CompletionRequest:
     path: str | None = None
     selected_text: str | None = None
     selected_start: int | None = None
+    selected_end: int | None = None
     deadline_s: float | None = None
     cancellation: Cancellation = field(default_factory=Cancellation, compare=False)
 
@@ -89,6 +90,8 @@ class Completion:
         log_probability: mean log-probability (nats per token) of the proposed tokens.
         adapter_id: the adapter bound while decoding; ``None`` is the plain backbone.
         adapter_commit: the commit that adapter stands for.
+        confidence: how likely it is right as far as it goes, 0 to 1.
+        alternatives: other texts for the same place, only when asked for by hand.
     """
 
     text: str
@@ -98,6 +101,8 @@ class Completion:
     adapter_id: str | None
     adapter_commit: str | None
     timings: Timings
+    confidence: float = 1.0
+    alternatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -215,8 +220,21 @@ Event = ProgressBegan | ProgressMoved | ProgressEnded | StatusChanged | Incident
 Listener = Callable[[Event], None]
 
 
+EXPORT_RANK = 64
+"""Of an adapter that is written for other tools, unless another one is asked for."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A PEFT folder that was written; ``kept`` is the part of the whole update, 0 to 1."""
+
+    folder: str
+    rank: int
+    kept: float
+
+
 class Backend(Protocol):
-    """Models and repositories behind the server. Every method returns at once.
+    """Models and repositories behind the server. Every method but the export returns at once.
 
     Methods may be called from any thread. Events reach the listener on a thread of the
     backend's own; the listener must hand them over, not work on them.
@@ -242,6 +260,14 @@ class Backend(Protocol):
 
     def roll_back(self, root: Path) -> str | None:
         """Publish what was known before and pin it; its commit id, or ``None``."""
+
+    def export_adapter(self, root: Path, folder: Path, rank: int) -> Exported:
+        """Write the adapter in force as a PEFT folder of at most a rank, which takes seconds.
+
+        Raises:
+            FollowError: there is none.
+            ConfigError: the folder cannot be written.
+        """
 
     def unload(self) -> None:
         """Free the backbone's memory. The next ``start`` loads it again."""

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from code2lora_lsp.config import CompletionSettings, Settings
-from code2lora_lsp.errors import Code2LoraError, NotARepository, SetupError
+from code2lora_lsp.errors import Code2LoraError, FollowError, NotARepository, SetupError
 from code2lora_lsp.history.discovery import locate
-from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.runtime.api import (
     BackendStatus,
     CompletionRequest,
     CompletionResult,
     EngineState,
+    Exported,
     Incident,
     Listener,
     NoCompletion,
@@ -24,6 +24,7 @@ from code2lora_lsp.runtime.api import (
 )
 from code2lora_lsp.runtime.engine import Engine
 from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus
+from code2lora_lsp.runtime.export import NO_ADAPTER, refuse_file, write_peft
 from code2lora_lsp.runtime.follower import Following
 from code2lora_lsp.runtime.following import chosen, load_following
 from code2lora_lsp.runtime.knowledge import Knowledge
@@ -184,10 +185,16 @@ class LocalBackend:
         tracker = self._trackers.get(root)
         return tracker.slot.current if tracker else None
 
-    def exported(self, adapter: LoraAdapter, rank: int) -> tuple[LoraAdapter, float]:
-        """An adapter made here, for other tools: at no more than a rank, and the part kept."""
-        models = self._models
-        return models.exported(adapter, rank) if models else (adapter, 1.0)
+    def export_adapter(self, root: Path, folder: Path, rank: int) -> Exported:
+        knowledge, models = self.knowledge(root), self._models
+        if knowledge is None or knowledge.adapter is None:
+            raise FollowError(f"{root}: {NO_ADAPTER}; there is nothing to write")
+        refuse_file(folder)
+        adapter, kept = knowledge.adapter, 1.0
+        if models is not None:
+            adapter, kept = models.exported(adapter, rank)
+        write_peft(adapter, folder, self.status().backbone or "")
+        return Exported(str(folder), adapter.rank, kept)
 
     def _let_go(self) -> Engine | None:
         """Make the current engine and models not current; the engine, for whoever ends it."""

@@ -15,7 +15,6 @@ from typing_extensions import Self
 from code2lora_lsp.config import Settings
 from code2lora_lsp.errors import ConfigError, FollowError, NotARepository, SetupError
 from code2lora_lsp.history.discovery import locate
-from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.runtime.api import (
     BackendStatus,
     CompletionRequest,
@@ -121,10 +120,6 @@ class OneShot:
     def knowledge(self, root: Path) -> Knowledge | None:
         """What is now published for ``root``."""
         return self.backend.knowledge(root)
-
-    def exported(self, adapter: LoraAdapter, rank: int) -> tuple[LoraAdapter, float]:
-        """One of its adapters at no more than a rank, and the part of the update kept."""
-        return self.backend.exported(adapter, rank)
 
     def _hear(self, event: Event) -> None:
         self._listener(event)

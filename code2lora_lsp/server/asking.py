@@ -90,12 +90,12 @@ async def _result(
         return NoCompletion(Reason.EMPTY, f"{question.identifier.uri} is not open")
     key = document_key(document.uri)
     look_at(ls, key)
-    if refusal := _why_not(ls, question, document):
+    if refusal := why_not(ls, question, document):
         return refusal
     backend = ls.host.backend
-    assert backend is not None, "_why_not looked"
+    assert backend is not None, "why_not looked"
     pending = ls.session.pending.supersede(key)
-    request = _request(ls, question, document, pending.cancellation)
+    request = request_for(ls, question, document, pending.cancellation)
     try:
         return await pending.outcome(backend.complete(request))
     except Exception:
@@ -106,9 +106,7 @@ async def _result(
         ls.session.pending.finish(key, pending)
 
 
-def _why_not(
-    ls: Code2LoraServer, question: Question, document: OpenDocument
-) -> NoCompletion | None:
+def why_not(ls: Code2LoraServer, question: Question, document: OpenDocument) -> NoCompletion | None:
     """Why the backend need not be asked at all."""
     if question.identifier.version != document.version:
         return _stale(question, document)
@@ -128,9 +126,10 @@ def _stale(question: Question, document: OpenDocument) -> NoCompletion:
     return NoCompletion(Reason.SUPERSEDED, detail)
 
 
-def _request(
+def request_for(
     ls: Code2LoraServer, question: Question, document: OpenDocument, cancellation: Cancellation
 ) -> CompletionRequest:
+    """The question in the backend's words."""
     offset = document.lines.offset_at(question.position)
     root = ls.session.repositories.root_of(document.path)
     inside = document.path.relative_to(root) if document.path and root else None

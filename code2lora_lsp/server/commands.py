@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from lsprotocol import types
 
-from code2lora_lsp.runtime.api import Backend, EngineState, Reason
+from code2lora_lsp.errors import Code2LoraError
+from code2lora_lsp.runtime.api import EXPORT_RANK, Backend, EngineState, Reason
 from code2lora_lsp.server import protocol
 from code2lora_lsp.server.language_server import Code2LoraServer
 from code2lora_lsp.server.lifecycle import start_backend
@@ -18,7 +19,7 @@ from code2lora_lsp.server.status import announce, backend_status, full_status
 from code2lora_lsp.server.wire import Refused
 
 T = TypeVar("T")
-_KNOWN = ("folder", "uri", "language", "enabled")
+_KNOWN = ("folder", "uri", "language", "enabled", "to", "rank")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Arguments:
     path: Path | None = None
     language: str | None = None
     enabled: bool | None = None
+    to: Path | None = None
+    rank: int | None = None
 
     @classmethod
     def decode(cls, given: tuple[object, ...]) -> "Arguments":
@@ -48,7 +51,9 @@ class Arguments:
             raise Refused(f"unknown argument {unknown[0]!r}; known here: {', '.join(_KNOWN)}")
         place = _typed(raw, "uri", str) or _typed(raw, "folder", str)
         language, enabled = _typed(raw, "language", str), _typed(raw, "enabled", bool)
-        return cls(_path(place) if place else None, language, enabled)
+        to, rank = _typed(raw, "to", str), _typed(raw, "rank", int)
+        path = _path(place) if place else None
+        return cls(path, language, enabled, _path(to) if to else None, rank)
 
 
 def _typed(raw: dict[str, Any], name: str, kind: type[T]) -> T | None:
@@ -77,13 +82,25 @@ async def refresh_adapter(ls: Code2LoraServer, *given: object) -> protocol.Json:
 
 async def roll_back_adapter(ls: Code2LoraServer, *given: object) -> protocol.Json:
     """Use the adapter before the current one until the next refresh."""
-    arguments = Arguments.decode(given)
-    roots, active = _roots(ls, arguments), ls.session.active_root()
-    root = active if active in roots else roots[0]
+    root = _root(ls, Arguments.decode(given))
     commit = await _call(ls, lambda backend: backend.roll_back(root))
     if commit is None:
         raise Refused(f"{root}: there is no earlier adapter to roll back to")
     return {"root": str(root), "adapterCommit": commit}
+
+
+async def export_adapter(ls: Code2LoraServer, *given: object) -> protocol.Json:
+    """Write the adapter in force as a PEFT folder."""
+    arguments = Arguments.decode(given)
+    folder, rank = arguments.to, EXPORT_RANK if arguments.rank is None else arguments.rank
+    if folder is None or rank < 1:
+        raise Refused(f"expected 'to', a folder to write into, and a 'rank' of 1 or more: {given}")
+    root = _root(ls, arguments)
+    try:
+        written = await _call(ls, lambda backend: backend.export_adapter(root, folder, rank))
+    except Code2LoraError as error:
+        raise Refused(str(error)) from error
+    return {"folder": written.folder, "rank": written.rank, "kept": round(written.kept, 4)}
 
 
 async def unload_model(ls: Code2LoraServer, *given: object) -> protocol.Json:
@@ -167,6 +184,12 @@ def _roots(ls: Code2LoraServer, arguments: Arguments) -> list[Path]:
     return [root]
 
 
+def _root(ls: Code2LoraServer, arguments: Arguments) -> Path:
+    """The one meant, or in use."""
+    roots, active = _roots(ls, arguments), ls.session.active_root()
+    return active if active in roots else roots[0]
+
+
 async def _call(ls: Code2LoraServer, work: Callable[[Backend], T]) -> T:
     if ls.host.backend is None:
         raise Refused(ls.host.failure or "the engine is still starting; try again in a moment")
@@ -181,4 +204,5 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     protocol.UNLOAD_MODEL: unload_model,
     protocol.LOAD_MODEL: load_model,
     protocol.ACCEPTED: accepted,
+    protocol.EXPORT_ADAPTER: export_adapter,
 }

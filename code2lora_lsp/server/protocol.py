@@ -6,6 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from code2lora_lsp.config import camel
 from code2lora_lsp.runtime.api import (
     BackendStatus,
     EngineState,
@@ -17,6 +18,8 @@ from code2lora_lsp.server.session import Session
 
 STATUS = "code2lora/status"
 STATUS_CHANGED = "code2lora/statusChanged"
+HISTORY = "code2lora/history"
+COMPARE = "code2lora/compare"
 DID_SHOW_COMPLETION = "textDocument/didShowCompletion"
 DID_PARTIALLY_ACCEPT_COMPLETION = "textDocument/didPartiallyAcceptCompletion"
 DID_FOCUS = "textDocument/didFocus"
@@ -28,16 +31,12 @@ ROLL_BACK_ADAPTER = "code2lora.rollBackAdapter"
 UNLOAD_MODEL = "code2lora.unloadModel"
 LOAD_MODEL = "code2lora.loadModel"
 ACCEPTED = "code2lora.accepted"
+EXPORT_ADAPTER = "code2lora.exportAdapter"
 
 SCHEMA_VERSION = 1
 _SHORT_COMMIT = 6
 
 Json = dict[str, Any]
-
-
-def camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
 
 
 def to_json(value: Any) -> Any:

@@ -13,9 +13,11 @@ from lsprotocol import types
 from code2lora_lsp.config import Settings
 from code2lora_lsp.runtime.api import BackendFactory
 from code2lora_lsp.server import (
+    comparison,
     configuration,
     document_sync,
     events,
+    history_request,
     inline_completion,
     lifecycle,
     protocol,
@@ -45,6 +47,8 @@ _FEATURES: dict[str, Callable[..., Any]] = {
     types.WORKSPACE_DID_CHANGE_CONFIGURATION: configuration.did_change,
     types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: lifecycle.folders_changed,
     protocol.STATUS: status.answer_status,
+    protocol.HISTORY: history_request.answer_history,
+    protocol.COMPARE: comparison.compare,
     protocol.DID_FOCUS: document_sync.did_focus,
     protocol.DID_SHOW_COMPLETION: document_sync.did_show,
     protocol.DID_PARTIALLY_ACCEPT_COMPLETION: document_sync.did_accept_part,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from code2lora_lsp.config import FollowSettings, Settings
-from code2lora_lsp.errors import ModelMissing
+from code2lora_lsp.errors import FollowError, ModelMissing
 from code2lora_lsp.runtime import api
 from code2lora_lsp.server.server import create_server, run_stdio, run_tcp
 
@@ -110,6 +110,12 @@ class FakeBackend:
         self.calls.append(["roll_back", str(root)])
         return None if "first" in root.name else "0ldc0de"
 
+    def export_adapter(self, root: Path, folder: Path, rank: int) -> api.Exported:
+        self.calls.append(["export", str(root), str(folder), rank])
+        if "first" in root.name:
+            raise FollowError(f"{root}: no adapter; there is nothing to write")
+        return api.Exported(str(folder), min(rank, 16), 0.98765)
+
     def unload(self) -> None:
         self.calls.append(["unload"])
         self.set_status(engine=api.EngineState.UNLOADED)
@@ -142,7 +148,10 @@ def result_of(plan: dict[str, Any], request: api.CompletionRequest) -> api.Compl
     start = request.offset + plan.get("start", 0)
     end = request.offset + plan.get("end", 0)
     text = plan.get("text", "pass")
-    return api.Completion(text, start, end, -0.1, None, None, api.Timings())
+    if request.repository is not None:
+        text = plan.get("with_repository", text)
+    tokens = {name: plan[name] for name in ("prompt_tokens", "reused_tokens") if name in plan}
+    return api.Completion(text, start, end, -0.1, None, None, api.Timings(**tokens))
 
 
 def request_json(request: api.CompletionRequest) -> dict[str, Any]:

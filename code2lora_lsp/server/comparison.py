@@ -1,0 +1,83 @@
+"""``code2lora/compare``: one cursor completed with and without what is known of the repository."""
+
+from dataclasses import replace
+
+from lsprotocol import types
+
+from code2lora_lsp.runtime.api import (
+    Completion,
+    CompletionRequest,
+    CompletionResult,
+    NoCompletion,
+    Reason,
+    Trigger,
+)
+from code2lora_lsp.server import protocol
+from code2lora_lsp.server.asking import Question, request_for, why_not
+from code2lora_lsp.server.language_server import Code2LoraServer
+from code2lora_lsp.server.session import OpenDocument, document_key
+from code2lora_lsp.server.status import backend_status
+from code2lora_lsp.server.wire import Refused
+
+
+async def compare(ls: Code2LoraServer, params: object) -> protocol.Json:
+    """Both answers, one after the other; a change of the document takes them back.
+
+    Raises:
+        Refused: the document is not open, or the parameters have another shape.
+    """
+    document, position = _place(ls, params)
+    identifier = types.VersionedTextDocumentIdentifier(document.version, document.uri)
+    question = Question(identifier, position, Trigger.INVOKED)
+    if refusal := why_not(ls, question, document):
+        return _answer(refusal, refusal, None)
+    key = document_key(document.uri)
+    pending = ls.session.pending.supersede(key)
+    request = request_for(ls, question, document, pending.cancellation)
+
+    async def ask(request: CompletionRequest) -> CompletionResult:
+        backend = ls.host.backend
+        if backend is None:
+            return NoCompletion(Reason.NOT_READY)
+        return await pending.outcome(backend.complete(request))
+
+    try:
+        without = await ask(replace(request, repository=None))
+        known = await ask(request)
+    finally:
+        ls.session.pending.finish(key, pending)
+    return _answer(known, without, _commit(ls, request))
+
+
+def _place(ls: Code2LoraServer, params: object) -> tuple[OpenDocument, types.Position]:
+    try:
+        assert isinstance(params, dict)
+        uri, where = params["textDocument"]["uri"], params["position"]
+        position = types.Position(int(where["line"]), int(where["character"]))
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise Refused(
+            f"expected textDocument.uri and position with line and character, got {params!r}"
+        ) from error
+    document = ls.session.document(uri)
+    if document is None:
+        raise Refused(f"{uri} is not open; open it before comparing in it")
+    return document, position
+
+
+def _commit(ls: Code2LoraServer, request: CompletionRequest) -> str | None:
+    """The commit that what is known stands for."""
+    root = str(request.repository)
+    known = backend_status(ls).repositories
+    return next((one.adapter_commit for one in known if one.root == root), None)
+
+
+def _answer(
+    known: CompletionResult, without: CompletionResult, commit: str | None
+) -> protocol.Json:
+    return {"withAdapter": _side(known), "without": _side(without), "adapterCommit": commit}
+
+
+def _side(result: CompletionResult) -> protocol.Json:
+    if isinstance(result, Completion):
+        return {"text": result.text, "nats": round(-result.log_probability, 4), "reason": None}
+    return {"text": "", "nats": None, "reason": protocol.empty_json(result)}
