@@ -3,11 +3,9 @@
 Everything here runs on the engine's thread.
 """
 
-import math
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 
 from pathspec import GitIgnoreSpec
 
@@ -17,6 +15,7 @@ from code2lora_lsp.errors import ModelMismatch
 from code2lora_lsp.history.secrets import is_secret_path
 from code2lora_lsp.neural.mixing import Mixer
 from code2lora_lsp.neural.session import DecodeSession
+from code2lora_lsp.runtime.alternatives import alternatives
 from code2lora_lsp.runtime.api import (
     Completion,
     CompletionRequest,
@@ -24,56 +23,16 @@ from code2lora_lsp.runtime.api import (
     NoCompletion,
     Reason,
     Timings,
-    Trigger,
 )
-from code2lora_lsp.runtime.decoding import Decoding, Written
-from code2lora_lsp.text.extent import is_finished, is_left_open
-from code2lora_lsp.text.fim import Order, PromptBuilder, common_newline, with_lf
-from code2lora_lsp.text.gap import Gap
-from code2lora_lsp.text.loops import loop_start
+from code2lora_lsp.runtime.choosing import Choice, Chooser, Confidence
+from code2lora_lsp.runtime.confidence import Uncalibrated
+from code2lora_lsp.runtime.decoding import Decoding, Fork
+from code2lora_lsp.runtime.drafting import Drafter, TimeUp, Writing
+from code2lora_lsp.runtime.question import Question, question_of
+from code2lora_lsp.runtime.shown import Shown, ShownTexts
+from code2lora_lsp.text.fim import Order, PromptBuilder, common_newline
 from code2lora_lsp.text.tokenizer import Tokenizer
-from code2lora_lsp.text.trim import trim, with_newline
-
-N_SHOWN = 32
-"""Documents whose last completion is remembered."""
-
-
-class TimeUp(Exception):
-    """The deadline passed before there was anything to offer."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """A request in the form the model sees it: LF line breaks, the selected item filled in.
-
-    Attributes:
-        start: offset in the document where the answer's replacement begins.
-        typed: text put in front of what the model writes: the selected item, or nothing.
-    """
-
-    request: CompletionRequest
-    gap: Gap
-    start: int
-    typed: str
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """The last completion of a document; it stays true until the user departs from it."""
-
-    adapter_id: str | None
-    before: str
-    after: str
-    text: str
-    log_probability: float
-    is_multi_line: bool
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    text: str
-    log_probability: float
-    n_tokens: int
+from code2lora_lsp.text.trim import with_newline
 
 
 class Doorkeeper:
@@ -105,8 +64,9 @@ class Completer:
         tokenizer: Tokenizer,
         order: Order,
         settings: CompletionSettings,
+        confidence: Confidence | None = None,
     ) -> None:
-        """Prepare prompts and sampling.
+        """Prepare prompts and sampling; without ``confidence`` the model is taken at its word.
 
         Raises:
             ModelMismatch: no fill-in-the-middle tokens, or fewer embeddings than token ids.
@@ -125,8 +85,10 @@ class Completer:
         self._settings = settings
         self._prompts = PromptBuilder(tokenizer, order, prompt_tokens, settings.suffix_tokens)
         self._decoding = Decoding(tokenizer, n_logits)
+        self._drafter = Drafter(session, tokenizer, self._decoding, settings.max_tokens)
+        self._chooser = Chooser(confidence or Uncalibrated(), settings.min_confidence)
         self._mixer: Mixer | None = None
-        self._shown: dict[str, _Shown] = {}
+        self._shown = ShownTexts()
         self._last_prompt: tuple[int, ...] = ()
 
     def bind(self, mixer: Mixer | None) -> None:
@@ -137,7 +99,7 @@ class Completer:
 
     def forget(self) -> None:
         """Drop the completions shown: another adapter is bound now."""
-        self._shown.clear()
+        self._shown.forget()
 
     def warm_again(self, check: Callable[[], None]) -> None:
         """Compute the last prompt with what is bound now; ``check`` may stop it."""
@@ -159,143 +121,66 @@ class Completer:
             deadline: when it passes while decoding, what is there is offered.
             check: called before every prefill chunk and every token; may raise to stop.
         """
-        question = _ask(request, self._settings.max_lines)
-        typed_through = self._typed_through(question)
-        if typed_through is not None:
-            return self._offer(question, typed_through, adapter_commit, Timings())
+        question = question_of(request, self._settings.max_lines)
+        left = self._shown.left_for(question, self._session.adapter_id)
+        if left is not None:
+            return _offer(question, left, adapter_commit, Timings())
         started_s = time.perf_counter()
         kept, typed = self._decoding.healer.split(question.gap.before)
         prompt = self._prompts.build(request.document.uri, kept, question.gap.after, request.path)
         self._last_prompt = prompt.token_ids
+        is_asked_for = question.is_asked_for
+        writing = Writing(
+            prompt.token_ids, typed, question.gap, None if is_asked_for else self._chooser,
+            self._mixer, deadline, check,
+        )  # fmt: skip
         built_s = time.perf_counter()
         try:
-            fed = self._session.feed(prompt.token_ids, lambda: _check_both(check, deadline))
+            fed = self._session.feed(prompt.token_ids, writing.check_both)
         except TimeUp:
             return NoCompletion(Reason.TIMED_OUT, "while reading the prompt")
         fed_s = time.perf_counter()
-        writing = self._decoding.write(
-            prompt.token_ids, typed, fed.logits, self._session.advance, self._mixer
-        )
-        decoded = self._collect(writing, typed, question.gap, deadline, check)
+        forks: list[Fork] | None = [] if is_asked_for else None
+        draft = self._drafter.first(writing, fed.logits, forks)
+        first = self._chooser.choose(draft, question.gap, is_asked_for=is_asked_for)
+        choices = [first] if isinstance(first, Choice) else []
+        if forks:
+            choices += alternatives(
+                self._drafter, self._chooser, writing, forks, choices[0] if choices else None
+            )
+        if isinstance(first, NoCompletion) and not choices:
+            is_late = not draft.ends and deadline.has_passed
+            return NoCompletion(Reason.TIMED_OUT) if is_late else first
         timings = Timings(
             prompt_s=built_s - started_s,
             prefill_s=fed_s - built_s,
             decode_s=time.perf_counter() - fed_s,
             prompt_tokens=len(prompt.token_ids),
             reused_tokens=fed.reused_tokens,
-            new_tokens=decoded.n_tokens,
+            new_tokens=len(draft.ends),
         )
-        return self._judge(question, decoded, adapter_commit, timings, deadline)
-
-    def _collect(
-        self,
-        writing: Iterator[Written],
-        typed: str,
-        gap: Gap,
-        deadline: Deadline,
-        check: Callable[[], None],
-    ) -> _Decoded:
-        """What is written until it is finished, goes in circles, or a budget ends."""
-        token_ids: list[int] = []
-        log_probability, n_new, text = 0.0, 0, ""
-        while not deadline.has_passed:
-            check()
-            written = next(writing, None)
-            if written is None:
-                break
-            token_ids.append(written.token_id)
-            if written.is_new:  # what only repeats the typed text says nothing
-                log_probability, n_new = log_probability + written.log_probability, n_new + 1
-            second_round = loop_start(token_ids)
-            if second_round is not None:
-                text = self._tokenizer.decode(token_ids[:second_round])[len(typed) :]
-                text = "" if is_left_open(text, gap) else text
-                break
-            text = written.text
-            is_last = len(token_ids) >= self._settings.max_tokens or self._session.room == 0
-            if is_last or is_finished(text, gap):
-                break
-        return _Decoded(text, log_probability / max(n_new, 1), len(token_ids))
-
-    def _judge(
-        self,
-        question: Question,
-        decoded: _Decoded,
-        adapter_commit: str | None,
-        timings: Timings,
-        deadline: Deadline,
-    ) -> CompletionResult:
-        """Whether what was decoded is worth showing."""
-        if not decoded.text.strip():
-            is_late = decoded.n_tokens == 0 and deadline.has_passed
-            return NoCompletion(Reason.TIMED_OUT if is_late else Reason.EMPTY)
-        text = trim(decoded.text, question.gap)
-        if not text:
-            return NoCompletion(Reason.EMPTY if decoded.text.startswith("\n") else Reason.FILTERED)
-        confidence = math.exp(decoded.log_probability)
-        if confidence < self._settings.min_confidence:
-            return NoCompletion(
-                Reason.LOW_CONFIDENCE,
-                f"{confidence:.2f} per token, {self._settings.min_confidence:.2f} is asked for",
-            )
-        gap = question.gap
-        shown = _Shown(
-            self._session.adapter_id, gap.before, gap.after, text, decoded.log_probability,
-            is_multi_line=gap.max_lines > 1,
+        shown = Shown(
+            self._session.adapter_id, question.gap, tuple(one.text for one in choices),
+            choices[0].confidence, choices[0].log_probability, is_asked_for=is_asked_for,
         )  # fmt: skip
-        self._remember(question.request.document.uri, shown)
-        return self._offer(question, shown, adapter_commit, timings)
-
-    def _typed_through(self, question: Question) -> _Shown | None:
-        """What is left of the completion shown last, if the user is typing just that."""
-        shown, gap = self._shown.get(question.request.document.uri), question.gap
-        if shown is None or shown.adapter_id != self._session.adapter_id:
-            return None
-        if gap.max_lines > 1 and not shown.is_multi_line:
-            return None  # more was asked for than was shown
-        if gap.after != shown.after or not gap.before.startswith(shown.before):
-            return None
-        typed = gap.before[len(shown.before) :]
-        rest = shown.text[len(typed) :]
-        if not rest or not shown.text.startswith(typed):
-            return None
-        return replace(shown, text=rest)
-
-    def _remember(self, uri: str, shown: _Shown) -> None:
-        self._shown.pop(uri, None)
-        self._shown[uri] = shown
-        while len(self._shown) > N_SHOWN:
-            del self._shown[next(iter(self._shown))]
-
-    def _offer(
-        self, question: Question, shown: _Shown, adapter_commit: str | None, timings: Timings
-    ) -> Completion:
-        request = question.request
-        newline = common_newline(request.document.text)
-        return Completion(
-            text=question.typed + with_newline(shown.text, newline),
-            start=question.start,
-            end=request.offset,
-            log_probability=shown.log_probability,
-            adapter_id=shown.adapter_id,
-            adapter_commit=adapter_commit if shown.adapter_id else None,
-            timings=timings,
-        )
+        self._shown.remember(request.document.uri, shown)
+        return _offer(question, shown, adapter_commit, timings)
 
 
-def _ask(request: CompletionRequest, max_lines: int) -> Question:
-    """Fill in the selected item and normalise line breaks."""
-    text, offset = request.document.text, request.offset
-    start, typed = offset, ""
-    if request.selected_text is not None:
-        start = offset if request.selected_start is None else request.selected_start
-        typed = request.selected_text
-    before, after = with_lf((text[:start] + typed, text[offset:]))
-    lines = 1 if request.trigger is Trigger.AUTOMATIC else max_lines
-    return Question(request, Gap(before, after, lines, request.document.language_id), start, typed)
-
-
-def _check_both(check: Callable[[], None], deadline: Deadline) -> None:
-    check()
-    if deadline.has_passed:
-        raise TimeUp
+def _offer(
+    question: Question, shown: Shown, adapter_commit: str | None, timings: Timings
+) -> Completion:
+    """The answer, with the document's own line breaks."""
+    newline = common_newline(question.request.document.text)
+    first, *others = (question.typed + with_newline(text, newline) for text in shown.texts)
+    return Completion(
+        text=first,
+        start=question.start,
+        end=question.end,
+        log_probability=shown.log_probability,
+        adapter_id=shown.adapter_id,
+        adapter_commit=adapter_commit if shown.adapter_id else None,
+        timings=timings,
+        confidence=shown.confidence,
+        alternatives=tuple(others),
+    )

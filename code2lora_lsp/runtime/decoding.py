@@ -5,10 +5,11 @@ tokens, is theirs to say. What a ``Mixer`` makes of the distribution is what is 
 what a log-probability is of.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, int64
 
 from code2lora_lsp.neural.mixing import Mixer
 from code2lora_lsp.neural.sampling import GreedySampler, Sampled, log_probabilities
@@ -33,6 +34,23 @@ class Written:
     text: str
 
 
+@dataclass(frozen=True)
+class Fork:
+    """Tokens up to one that nearly came instead of the one that was written.
+
+    Attributes:
+        log_probabilities: of each token, nats; ``None`` for one that only repeats what is typed.
+    """
+
+    token_ids: tuple[int, ...]
+    log_probabilities: tuple[float | None, ...]
+
+    @property
+    def log_probability(self) -> float:
+        """Of all of them together, nats."""
+        return math.fsum(log_p or 0.0 for log_p in self.log_probabilities)
+
+
 class Decoding:
     """Greedy decoding of one model; keeps nothing of a completion. Not thread-safe."""
 
@@ -53,28 +71,44 @@ class Decoding:
         logits: Tensor,
         advance: Callable[[int], Tensor],
         mixer: Mixer | None = None,
+        *,
+        after: Fork | None = None,
+        forks: list[Fork] | None = None,
     ) -> Iterator[Written]:
         """Tokens until the model says stop; the stop token is not among them.
 
         Args:
             prompt: ids that were read.
             typed: what the tokens have to begin with.
-            logits: after the prompt, [V] float32.
+            logits: after the prompt and the tokens of ``after``, [V] float32.
             advance: token id → logits after it; called only when one more token is asked for.
             mixer: changes what is chosen from.
+            after: what is written already, to go on from; only what follows is yielded.
+            forks: gets what nearly came in place of each token, and of the stop.
         """
-        begun, ids = self.healer.begin(typed), list[int]()
-        context = self.text_before(prompt) if mixer else []
+        begun, ids = self.healer.begin(typed), list(after.token_ids if after else ())
+        log_ps = list(after.log_probabilities if after else ())
+        for token in ids:
+            begun.accept(token)
+        context = [*self.text_before(prompt), *ids] if mixer else []
         while True:
-            sampled = self._pick(logits, begun.allowed(), mixer, context)
+            allowed = begun.allowed()
+            sampled = self._pick(logits, allowed, mixer, context)
             token = sampled.token_id
+            if forks is not None:
+                second = self._second(token, logits, allowed, mixer, context)
+                if second is not None:
+                    tokens = (*ids, second.token_id)
+                    forks.append(Fork(tokens, (*log_ps, second.log_probability)))
             if token in self._stops:
                 return
             begun.accept(token)
             ids.append(token)
             context.append(token)
             text = self._tokenizer.decode(ids)[len(typed) :]
-            yield Written(token, sampled.log_probability, begun.allowed() is None, text)
+            is_new = begun.allowed() is None
+            log_ps.append(sampled.log_probability if is_new else None)
+            yield Written(token, sampled.log_probability, is_new, text)
             logits = advance(token)
 
     def _pick(
@@ -86,8 +120,32 @@ class Decoding:
     ) -> Sampled:
         if mixer is None:
             return self._sampler.pick(logits, among)
+        return self._sampler.pick(self._distribution(logits, among, mixer, context), among)
+
+    def _second(
+        self,
+        first: int,
+        logits: Tensor,
+        among: Sequence[int] | None,
+        mixer: Mixer | None,
+        context: Sequence[int],
+    ) -> Sampled | None:
+        """The likeliest token but ``first`` and those that stop; ``None`` where no other may be."""
+        log_p = self._distribution(logits, among, mixer, context)
+        log_p = log_p.index_fill(0, log_p.new_tensor([first, *self._stops], dtype=int64), -math.inf)
+        best, token = log_p.max(dim=0)
+        return Sampled(int(token), float(best)) if best > -math.inf else None
+
+    def _distribution(
+        self,
+        logits: Tensor,
+        among: Sequence[int] | None,
+        mixer: Mixer | None,
+        context: Sequence[int],
+    ) -> Tensor:
+        """Log p of the next token, mixed, [V]."""
         log_p = log_probabilities(self._sampler.without_banned(logits), among)
-        return self._sampler.pick(mixer.mixed(log_p, context), among)
+        return log_p if mixer is None else mixer.mixed(log_p, context)
 
     def nats(
         self,

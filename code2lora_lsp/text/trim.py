@@ -33,7 +33,7 @@ def with_newline(text: str, newline: str) -> str:
 
 
 def _without_what_precedes(text: str, gap: Gap) -> str:
-    """Neither the line so far is said again, nor a space before the cursor that is no indentation."""
+    """Neither the line so far is said again, nor a space before the cursor but indentation."""
     so_far = gap.line_before.strip()
     is_telling = len(so_far) >= _SHORTEST_REPEATED_START and any(map(_is_word, so_far))
     if is_telling and not _is_word(gap.line_before[-1]) and text.lstrip(" \t").startswith(so_far):

@@ -72,8 +72,8 @@ def test_repeating_what_is_typed_does_not_count_as_being_sure():
     one.decoder.peak = 3.0
     sure = 3 - math.log(math.exp(3) + 259)
     found = one.ask("x = opt|\n")
-    # of " opt" only the last byte counts, which was certain; then come five that were open
-    assert found.log_probability == pytest.approx(5 * sure / 6, abs=1e-5)
+    # of " opt" only the last byte counts, which was certain; then come the four of "ions"
+    assert found.log_probability == pytest.approx(4 * sure / 5, abs=1e-5)
 
 
 def test_the_prompt_stays_the_same_while_a_word_is_typed():
@@ -101,7 +101,7 @@ def test_a_bound_mixer_changes_the_completion_and_its_confidence():
     one.completer.bind(Prefers("x", after="x = an"))
     mixed = one.ask("x = |\n")
     assert (plain.text, mixed.text) == ("answer", "anxwer")
-    expected = (6 * plain.log_probability + math.log(0.9)) / 7
+    expected = (5 * plain.log_probability + math.log(0.9)) / 6
     assert mixed.log_probability == pytest.approx(expected, abs=1e-3)
     one.completer.bind(None)
     assert one.ask("x = |\n").log_probability == plain.log_probability

@@ -27,10 +27,22 @@ def test_a_completion_is_the_planted_line_at_the_cursor(start):
 
 
 def test_invoked_asks_for_several_lines(start):
-    one = start(PlantedDecoder("\n    a = 1\n    return a\n\ndef g():\n"))
-    assert one.ask("def f():|\n").reason is Reason.EMPTY
-    found = one.ask("def f():|\n", trigger=Trigger.INVOKED)
-    assert found.text == "\n    a = 1\n    return a"
+    one = start(PlantedDecoder("1\n    return a\n\ndef g():\n"))
+    assert one.ask("def f():\n    a = |\n").text == "1"
+    found = one.ask("def f():\n    a = |\n", trigger=Trigger.INVOKED)
+    assert found.text == "1\n    return a"
+
+
+@pytest.mark.parametrize("marked", ["def f():|\n", "class A:\n  def f():|\n\n  def g(): ...\n"])
+def test_where_a_block_begins_its_lines_come_while_typing(start, marked):
+    one = start(PlantedDecoder("\n    a = 1\n    return a\n\n"))
+    assert one.ask(marked).text == "\n    a = 1\n    return a"
+
+
+@pytest.mark.parametrize("marked", ["def f():|\n    b()\n", "x = {|\n", 'x = "a:|\n', "# a:|\n"])
+def test_elsewhere_one_line_comes_while_typing(start, marked):
+    one = start(PlantedDecoder("a\n    b\n    c\n"))
+    assert one.ask(marked).text == "a"
 
 
 def test_crlf_is_lf_to_the_model_and_comes_back(start):

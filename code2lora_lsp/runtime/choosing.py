@@ -1,0 +1,100 @@
+"""What a model wrote → what is worth showing of it, or why nothing is."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from code2lora_lsp.runtime.api import NoCompletion, Reason
+from code2lora_lsp.text.beginnings import beginnings
+from code2lora_lsp.text.extent import is_finished
+from code2lora_lsp.text.gap import Gap
+from code2lora_lsp.text.trim import trim
+
+_LAST_WORD = re.compile(r"\w+\Z")
+
+
+class Confidence(Protocol):
+    """Says how likely a suggestion is right; see ``runtime.confidence``."""
+
+    def probability(self, log_probabilities: Sequence[float]) -> float:
+        """P(right), 0 to 1; never more for more tokens."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What was written at one gap.
+
+    Attributes:
+        text: without what was typed, and without a loop's further rounds.
+        ends: how long ``text`` was after each token, in characters.
+        log_probabilities: of each token, nats; ``None`` for one that only repeats what was typed.
+        is_cut_short: a budget ended it, so that its last word may be half a word.
+    """
+
+    text: str
+    ends: tuple[int, ...]
+    log_probabilities: tuple[float | None, ...]
+    is_cut_short: bool = False
+
+    def behind(self, text: str) -> list[float]:
+        """Log-probabilities of the new tokens that wrote ``text``, a piece of the draft."""
+        stop = max(self.text.find(text), 0) + len(text)
+        n_tokens = next((n for n, end in enumerate(self.ends, 1) if end >= stop), len(self.ends))
+        return _of_new(self.log_probabilities[:n_tokens])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is shown.
+
+    Attributes:
+        confidence: P(right), 0 to 1.
+        log_probability: mean over its tokens, nats.
+    """
+
+    text: str
+    confidence: float
+    log_probability: float
+
+
+class Chooser:
+    """Trims drafts and holds back what is too unlikely to be right."""
+
+    def __init__(self, confidence: Confidence, least: float) -> None:
+        """``least`` is the P(right) from which on something is shown while typing."""
+        self._confidence, self._least = confidence, least
+
+    def is_hopeless(self, log_probabilities: Sequence[float | None]) -> bool:
+        """Whether nothing longer than these tokens can be shown while typing."""
+        return self._confidence.probability(_of_new(log_probabilities)) < self._least
+
+    def choose(self, draft: Draft, gap: Gap, *, is_asked_for: bool) -> Choice | NoCompletion:
+        """The whole of what is worth inserting if asked for by hand; else as far as it is sure."""
+        if not draft.text.strip():
+            return NoCompletion(Reason.EMPTY)
+        raw = draft.text
+        if draft.is_cut_short and not is_finished(raw, gap):
+            raw = _LAST_WORD.sub("", raw) or raw
+        text = trim(raw, gap)
+        if not text:
+            return NoCompletion(Reason.EMPTY if raw.startswith("\n") else Reason.FILTERED)
+        whole = self._rated(text, draft)
+        if is_asked_for or whole.confidence >= self._least:
+            return whole
+        rated = (self._rated(part, draft) for part in beginnings(text, gap)[1:])
+        sure = next((one for one in rated if one.confidence >= self._least), None)
+        return sure or NoCompletion(
+            Reason.LOW_CONFIDENCE,
+            f"right with probability {whole.confidence:.2f}, {self._least:.2f} is asked for",
+        )
+
+    def _rated(self, text: str, draft: Draft) -> Choice:
+        log_probabilities = draft.behind(text)
+        mean = math.fsum(log_probabilities) / max(len(log_probabilities), 1)
+        return Choice(text, self._confidence.probability(log_probabilities), mean)
+
+
+def _of_new(log_probabilities: Sequence[float | None]) -> list[float]:
+    return [log_p for log_p in log_probabilities if log_p is not None]
