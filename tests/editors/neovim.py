@@ -11,8 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 TIMEOUT_S = 30.0
-OLDEST = (0, 12)
+ROOT = Path(__file__).parents[2]
+PLUGIN = ROOT / "editors" / "neovim"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+EDITORS = CACHE / "code2lora-lsp-test-editors"
+"""Where ``setup_neovim.sh`` puts its Neovims, one folder per version."""
+
 SCREEN = """(function()
   vim.cmd.redraw()
   local rows = {}
@@ -25,25 +32,32 @@ SCREEN = """(function()
 end)()"""
 
 
-def why_not() -> str | None:
-    """The reason to skip, or ``None`` where a Neovim with inline completion is on PATH."""
-    path = shutil.which("nvim")
-    if path is None:
-        return "no nvim on PATH; install Neovim 0.12 or newer to run the editor tests"
-    answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    found = re.match(r"NVIM v(\d+)\.(\d+)", answer.stdout)
-    if found is None:
-        return f"{path} --version said {answer.stdout[:40]!r}; expected NVIM v0.12 or newer"
-    if (int(found[1]), int(found[2])) < OLDEST:
-        return f"{found[0]} is too old for inline completion; install 0.12 or newer"
+def find(version: str = "0.12") -> str | None:
+    """A Neovim of that version: from ``setup_neovim.sh``, else from PATH."""
+    for path in (EDITORS / version / "nvim", shutil.which("nvim")):
+        if path and Path(path).exists() and version_of(str(path)).startswith(version):
+            return str(path)
     return None
+
+
+def version_of(path: str) -> str:
+    """Such as ``0.12.4``; empty if it does not say."""
+    answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    found = re.match(r"NVIM v([\d.]+)", answer.stdout)
+    return found[1] if found else ""
+
+
+def needs_neovim(version: str = "0.12") -> pytest.MarkDecorator:
+    """Skips, in one line, where that Neovim is not there."""
+    reason = f"no Neovim {version}: tests/editors/setup_neovim.sh gets one"
+    return pytest.mark.skipif(find(version) is None, reason=reason)
 
 
 class Neovim:
     """One running editor. Every call is a short-lived ``nvim --server``."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = str(socket)
+    def __init__(self, binary: str, socket: Path) -> None:
+        self._binary, self._socket = binary, str(socket)
 
     def press(self, keys: str) -> None:
         self._remote("--remote-send", keys)
@@ -58,18 +72,20 @@ class Neovim:
     def line(self) -> str:
         return str(self.lua("vim.api.nvim_get_current_line()"))
 
-    def wait_until(self, what: str, condition: Callable[[], Any]) -> Any:
+    def wait_until(
+        self, what: str, condition: Callable[[], Any], timeout_s: float = TIMEOUT_S
+    ) -> Any:
         """The first true value; a time-out shows the screen and the messages."""
-        deadline_s = time.monotonic() + TIMEOUT_S
+        deadline_s = time.monotonic() + timeout_s
         while not (value := condition()):
             if time.monotonic() > deadline_s:
                 said = self.lua('vim.api.nvim_exec2("messages", {output = true}).output')
-                raise TimeoutError(f"no {what} within {TIMEOUT_S} s\n{self.screen()}\n{said}")
+                raise TimeoutError(f"no {what} within {timeout_s} s\n{self.screen()}\n{said}")
             time.sleep(0.05)
         return value
 
     def _remote(self, *arguments: str) -> str:
-        command = ["nvim", "--server", self._socket, *arguments]
+        command = [self._binary, "--clean", "--server", self._socket, *arguments]
         answer = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
         )
@@ -79,20 +95,26 @@ class Neovim:
 
 
 @contextmanager
-def neovim(config: str, file: Path, folder: Path, **environment: str) -> Iterator[Neovim]:
+def neovim(
+    config: str, file: Path, folder: Path, version: str = "0.12", **environment: str
+) -> Iterator[Neovim]:
     """Neovim on ``file`` with ``config`` as its init.lua, and nothing of the user's."""
+    binary = find(version)
+    assert binary is not None
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "init.lua").write_text(config)
     socket = folder / "socket"
     home = {f"XDG_{kind}_HOME": str(folder) for kind in ("CONFIG", "DATA", "STATE", "CACHE")}
-    command = ["nvim", "--headless", "-n", "-i", "NONE", "-u", str(folder / "init.lua")]
+    command = [binary, "--headless", "-n", "-i", "NONE", "-u", str(folder / "init.lua")]
     process = subprocess.Popen(
         [*command, "--listen", str(socket), str(file)],
+        cwd=file.parent,
         env={**os.environ, **home, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    editor = Neovim(socket)
+    editor = Neovim(binary, socket)
     try:
         deadline_s = time.monotonic() + TIMEOUT_S
         while not socket.exists():

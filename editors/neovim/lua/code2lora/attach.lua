@@ -1,0 +1,45 @@
+--- What a buffer gets when the server is attached to it.
+
+local M = {}
+
+---@type table<integer, true> clients that are listened to
+local known = {}
+
+---@param client vim.lsp.Client
+---@param bufnr integer
+function M.attach(client, bufnr)
+  if not known[client.id] then
+    known[client.id] = true
+    require('code2lora.suggestion').watch(client)
+    require('code2lora.restart').watch(client)
+  end
+  require('code2lora.commands').create(bufnr)
+  if vim.lsp.inline_completion and client:supports_method('textDocument/inlineCompletion', bufnr) then
+    vim.lsp.inline_completion.enable(true, { bufnr = bufnr })
+  elseif client:supports_method('textDocument/completion', bufnr) then
+    vim.lsp.completion.enable(true, client.id, bufnr, { convert = M._whole_line })
+  end
+  M._tell_focus(client, bufnr)
+end
+
+--- Of an item that is a text edit Neovim inserts the first word only, unless it is told this.
+---@param item lsp.CompletionItem
+function M._whole_line(item)
+  return { word = item.textEdit.newText }
+end
+
+--- The status is about the document in use: say which one that is.
+function M._tell_focus(client, bufnr)
+  local group = vim.api.nvim_create_augroup('code2lora.focus.' .. bufnr, { clear = true })
+  local function tell()
+    if not client:is_stopped() then
+      client:notify('textDocument/didFocus', { textDocument = { uri = vim.uri_from_bufnr(bufnr) } })
+    end
+  end
+  vim.api.nvim_create_autocmd('BufEnter', { group = group, buffer = bufnr, callback = tell })
+  if vim.api.nvim_get_current_buf() == bufnr then
+    tell()
+  end
+end
+
+return M
