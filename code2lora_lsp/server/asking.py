@@ -41,12 +41,17 @@ class Question:
 
 @dataclass(frozen=True)
 class Proposal:
-    """``text`` to put in place of ``start``–``end`` (code points) of ``document``; one line."""
+    """``text`` to put in place of ``start``–``end`` (code points) of ``document``; one line.
+
+    Attributes:
+        alternatives: other texts for the same place.
+    """
 
     document: OpenDocument
     text: str
     start: int
     end: int
+    alternatives: tuple[str, ...] = ()
 
     @property
     def range(self) -> types.Range:
@@ -80,7 +85,7 @@ async def ask(ls: Code2LoraServer, question: Question) -> Proposal | None:
     session.reason = None
     announce(ls)
     ls.metrics.latencies.add(time.perf_counter() - started_s, result.timings)
-    return Proposal(document, result.text, result.start, result.end)
+    return Proposal(document, result.text, result.start, result.end, result.alternatives)
 
 
 async def _result(
@@ -133,7 +138,7 @@ def request_for(
     offset = document.lines.offset_at(question.position)
     root = ls.session.repositories.root_of(document.path)
     inside = document.path.relative_to(root) if document.path and root else None
-    text, start = _selected(question, document, offset)
+    text, start, end = _selected(question, document, offset)
     return CompletionRequest(
         document=document.snapshot(),
         offset=offset,
@@ -142,6 +147,7 @@ def request_for(
         path=inside.as_posix() if inside else None,
         selected_text=text,
         selected_start=start,
+        selected_end=end,
         deadline_s=ls.session.settings.completion.deadline_s,
         cancellation=cancellation,
     )
@@ -149,12 +155,13 @@ def request_for(
 
 def _selected(
     question: Question, document: OpenDocument, offset: int
-) -> tuple[str | None, int | None]:
-    """The highlighted menu item and where it begins, if it ends at the cursor's right place."""
+) -> tuple[str | None, int | None, int | None]:
+    """The highlighted menu item and what it replaces, if the cursor stands in that."""
     if question.selected is None:
-        return None, None
-    start = document.lines.offset_at(question.selected.range.start)
-    return (question.selected.text, start) if start <= offset else (None, None)
+        return None, None, None
+    where = question.selected.range
+    start, end = document.lines.offset_at(where.start), document.lines.offset_at(where.end)
+    return (question.selected.text, start, end) if start <= offset <= end else (None, None, None)
 
 
 def _checked(document: OpenDocument, question: Question, found: Completion) -> CompletionResult:

@@ -20,7 +20,10 @@ def registration_options(settings: Settings) -> types.InlineCompletionRegistrati
 async def inline_completion(
     ls: Code2LoraServer, params: types.InlineCompletionParams
 ) -> types.InlineCompletionList:
-    """At most one item; an empty list (never null, which keeps old ghost text) for nothing."""
+    """One item while typing, perhaps more on request; an empty list for nothing.
+
+    Never null, which keeps old ghost text.
+    """
     is_invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
     question = Question(
         stamped(params.text_document),
@@ -31,9 +34,13 @@ async def inline_completion(
     proposal = await ask(ls, question)
     if proposal is None:
         return types.InlineCompletionList(items=[])
-    item = types.InlineCompletionItem(
+    first = types.InlineCompletionItem(
         insert_text=proposal.text,
         range=proposal.range,
         command=ls.metrics.offered(proposal.document, proposal.start, proposal.end, proposal.text),
     )
-    return types.InlineCompletionList(items=[item])
+    others = [
+        types.InlineCompletionItem(insert_text=text, range=proposal.range)
+        for text in proposal.alternatives
+    ]
+    return types.InlineCompletionList(items=[first, *others])

@@ -151,7 +151,8 @@ def result_of(plan: dict[str, Any], request: api.CompletionRequest) -> api.Compl
     if request.repository is not None:
         text = plan.get("with_repository", text)
     tokens = {name: plan[name] for name in ("prompt_tokens", "reused_tokens") if name in plan}
-    return api.Completion(text, start, end, -0.1, None, None, api.Timings(**tokens))
+    timings, others = api.Timings(**tokens), tuple(plan.get("others", ()))
+    return api.Completion(text, start, end, -0.1, None, None, timings, 0.5, others)
 
 
 def request_json(request: api.CompletionRequest) -> dict[str, Any]:
@@ -165,6 +166,7 @@ def request_json(request: api.CompletionRequest) -> dict[str, Any]:
         "path": request.path,
         "selectedText": request.selected_text,
         "selectedStart": request.selected_start,
+        "selectedEnd": request.selected_end,
         "offset": request.offset,
     }
 

@@ -161,6 +161,21 @@ def test_the_trigger_and_the_highlighted_item_reach_the_engine(client, name):
     assert (seen["trigger"], seen["selectedText"]) == ("automatic", None)
 
 
+def test_a_selected_item_is_replaced_to_its_end_behind_the_cursor(client, name):
+    client.open(name, plan() + "x = prnit")
+    where = {"start": position(1, 4), "end": position(1, 9)}
+    client.inline(name, 1, 6, selected={"range": where, "text": "print"})
+    seen = last_request(client)
+    assert (seen["selectedStart"], seen["selectedEnd"]) == (seen["offset"] - 2, seen["offset"] + 3)
+
+
+def test_alternatives_follow_the_preferred_item_at_the_same_place(client, name):
+    client.open(name, plan("first", others=["second", "third"]) + "x")
+    items = client.inline(name, 1, 1, invoked=True)
+    assert [item["insertText"] for item in items] == ["first", "second", "third"]
+    assert len({str(item["range"]) for item in items}) == 1
+
+
 def test_other_languages_are_not_asked(client, name):
     client.open(name, plan(), language="markdown")
     before = len(client.inside()["requests"])
