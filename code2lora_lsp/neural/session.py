@@ -78,6 +78,10 @@ class DecodeSession:
         self._adapter = adapter
         return True
 
+    def restore(self) -> None:
+        """After another session bound an adapter in the backbone's one second buffer."""
+        self._weights = self.backbone.merged(self._adapter)
+
     def reset(self) -> None:
         """Trust nothing that is cached, after a failure of unknown extent. Allocates nothing."""
         self._cache.rebind(self.adapter_id)

@@ -35,6 +35,14 @@ from code2lora_lsp.runtime.model_loading import LoadedModel, ReportProgress, loa
 
 log = logging.getLogger(__name__)
 
+IdleWork = Callable[[LoadedModel, Callable[[], None]], None]
+"""Takes the model and a check that raises ``Cancelled``; may then be called again."""
+
+IDLE_AFTER_S = 2.0
+"""After an answer the next key stroke is near; work for later waits this long."""
+
+MOST_IDLE_WORK = 8
+
 _WHY_NOT = {
     EngineState.ABSENT: Reason.NOT_READY,
     EngineState.LOADING: Reason.NOT_READY,
@@ -87,6 +95,9 @@ class Engine:
         self._stopping = threading.Event()
         self._knowledge_changed = False
         self._status = EngineStatus()
+        self._model: LoadedModel | None = None
+        self._idle_work: tuple[IdleWork, ...] = ()
+        self._idle_from_s = 0.0
         self._session: DecodeSession | None = None
         self._completer: Completer | None = None
         self._active_slot: KnowledgeSlot | None = None
@@ -156,6 +167,15 @@ class Engine:
             if self._active_slot is slot:
                 self._active_slot = None
 
+    def when_idle(self, work: IdleWork) -> None:
+        """Do ``work`` once nobody waits. It gives way to any request and is tried again later.
+
+        The newest few are kept; what is left when the engine ends is not done.
+        """
+        with self._condition:
+            self._idle_work = (*self._idle_work, work)[-MOST_IDLE_WORK:]
+            self._condition.notify_all()
+
     def unload(self) -> None:
         """Free the backbone's memory; at most one token later. Returns at once."""
         self._stopping.set()
@@ -194,7 +214,7 @@ class Engine:
         self._completer = Completer(session, model.tokenizer, model.order, completion)
         session.feed([model.tokenizer.fim_tokens().end_of_text] * 8, self._stop_check)
         session.reset()
-        self._session = session
+        self._session, self._model = session, model
         if not self._stopping.is_set():
             self._set_status(
                 EngineStatus(
@@ -217,13 +237,17 @@ class Engine:
                 if self._knowledge_changed:
                     self._knowledge_changed = False
                     return self._warm_again
-                self._condition.wait()
+                wait_s = self._idle_from_s - time.monotonic() if self._idle_work else None
+                if wait_s is not None and wait_s <= 0:
+                    return self._work_idle
+                self._condition.wait(wait_s)
         return None
 
     def _work(self, job: _Job) -> None:
         result = self._answer(job)
         with self._condition:
             self._running = None
+            self._idle_from_s = time.monotonic() + IDLE_AFTER_S
         self._note(result)
         job.resolve(result)
 
@@ -325,6 +349,28 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - whatever broke, the thread goes on
             self._recover(error)
 
+    def _work_idle(self) -> None:
+        """The oldest work for later, with sessions of its own; cached tokens stay."""
+        assert self._model is not None
+        assert self._session is not None
+        work = self._idle_work[0]
+        try:
+            work(self._model, self._later_check)
+        except Cancelled:
+            log.debug("work for later gave way to a request")
+            return
+        except Exception:
+            log.exception("work for later failed and is not tried again")
+        finally:
+            self._session.restore()
+        with self._condition:
+            self._idle_work = tuple(left for left in self._idle_work if left is not work)
+
+    def _later_check(self) -> None:
+        self._idle_check()
+        if self._knowledge_changed:
+            raise Cancelled("there is something new to bind")
+
     def _idle_check(self) -> None:
         self._stop_check()
         if self._inbox:
@@ -364,7 +410,8 @@ class Engine:
         """Let go of the model and answer whoever still waits."""
         for slot in self._slots:
             slot.forget(self._on_knowledge_changed)
-        self._session = self._completer = self._bound = None
+        self._session = self._completer = self._bound = self._model = None
+        self._idle_work = ()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         with self._condition:

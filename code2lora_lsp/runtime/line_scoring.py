@@ -1,0 +1,112 @@
+"""Does what is known of a repository help? −log p of lines a commit added, with and without it.
+
+What is asked for is what serving would complete: the file up to the lines, and behind them what
+follows the run they belong to. What is known is of the commit's parent, so it holds nothing of
+them, unless they are copies of what was there before.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from code2lora_lsp.neural.session import DecodeSession
+from code2lora_lsp.runtime.decoding import Decoding
+from code2lora_lsp.runtime.knowledge import Knowledge
+from code2lora_lsp.runtime.model_loading import LoadedModel
+from code2lora_lsp.text.added_lines import Passage
+from code2lora_lsp.text.fim import PromptBuilder
+
+MOST_TOKENS = 400
+MOST_PASSAGE_TOKENS = 100
+MOST_PROMPT_TOKENS = 512
+SUFFIX_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class LineScores:
+    """Means over ``n_tokens``, in nats per token."""
+
+    without_nats: float
+    with_nats: float
+    n_tokens: int
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One passage as token ids: the prompt, and what is to be written."""
+
+    prompt: tuple[int, ...]
+    wanted: tuple[int, ...]
+
+
+class LineScoring:
+    """Work for an idle engine; it keeps what was scored before it gave way."""
+
+    def __init__(
+        self,
+        passages: Sequence[Passage],
+        knowledge: Knowledge,
+        on_done: Callable[[LineScores], None],
+    ) -> None:
+        """Score passages, the first ones up to ``MOST_TOKENS``, with ``knowledge`` and without.
+
+        ``on_done`` is called once, on the thread that scored; it must only hand over.
+        """
+        self._passages, self._knowledge, self._on_done = tuple(passages), knowledge, on_done
+        self._without: list[float] = []
+        self._with: list[float] = []
+
+    def __call__(self, model: LoadedModel, check: Callable[[], None]) -> None:
+        """Score what is left.
+
+        Raises:
+            Cancelled: ``check`` did, which is called before every token.
+        """
+        decoding = Decoding(model.tokenizer, model.backbone.vocabulary_size)
+        asked = self._asked(model)
+        session = DecodeSession(model.backbone, MOST_PROMPT_TOKENS + MOST_PASSAGE_TOKENS)
+        n_tokens = sum(len(one.wanted) for one in asked)
+        for one in asked[len(self._without) :]:
+            self._without.append(_nats(session, decoding, one, None, check))
+        session.bind(self._knowledge.adapter)
+        for one in asked[len(self._with) :]:
+            self._with.append(_nats(session, decoding, one, self._knowledge, check))
+        if n_tokens:
+            without, with_it = (math.fsum(nats) / n_tokens for nats in (self._without, self._with))
+            self._on_done(LineScores(without, with_it, n_tokens))
+
+    def _asked(self, model: LoadedModel) -> list[_Asked]:
+        """The same ones each time. Passages begin with a line, so nothing is typed already."""
+        room = min(MOST_PROMPT_TOKENS, model.backbone.max_positions - MOST_PASSAGE_TOKENS)
+        prompts = PromptBuilder(model.tokenizer, model.order, room, SUFFIX_TOKENS)
+        asked: list[_Asked] = []
+        left = MOST_TOKENS
+        for passage in self._passages:
+            if left <= 0:
+                break
+            prompt = prompts.build(passage.place, passage.before, passage.after, passage.path)
+            wanted = model.tokenizer.encode(passage.text)[: min(left, MOST_PASSAGE_TOKENS)]
+            asked.append(_Asked(prompt.token_ids, tuple(wanted)))
+            left -= len(wanted)
+        return asked
+
+
+def _nats(
+    session: DecodeSession,
+    decoding: Decoding,
+    asked: _Asked,
+    knowledge: Knowledge | None,
+    check: Callable[[], None],
+) -> float:
+    """−log p of all wanted tokens, teacher-forced."""
+
+    def logits() -> Iterator[Tensor]:
+        yield session.feed(asked.prompt, check).logits
+        for token in asked.wanted[:-1]:
+            check()
+            yield session.advance(token)
+
+    mixer = knowledge.sharp if knowledge else None
+    return math.fsum(decoding.nats(asked.prompt, "", asked.wanted, logits(), mixer))
