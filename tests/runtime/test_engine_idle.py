@@ -3,8 +3,10 @@
 import threading
 
 import pytest
+import torch
 
 from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.runtime import engine as engine_module
 from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.line_scoring import MOST_TOKENS, LineScoring
@@ -153,15 +155,14 @@ def test_scoring_goes_on_where_it_gave_way(start):
     assert len(running.decoder.passes) < 1.5 * n_passes + n_answer
 
 
-def test_after_scoring_with_another_adapter_completions_are_those_of_their_own(start):
-    """A real decoder has one buffer for merged weights, and both sessions use it."""
+def test_a_session_is_restored_after_another_one_used_the_buffer_for_merged_weights():
     decoder = Decoder(TINY, random_weights(TINY))
-    decoder.passes = []
-    running, slot, done = start(decoder), slot_with(1), threading.Event()
-    before = running.ask("x = |", slot, uri="file:///a.py")
-    running.engine.when_idle(
-        LineScoring(CHANGE[:1], known(random_adapter(seed=2)), lambda _: done.set())
-    )
-    assert done.wait(WAIT_S)
-    after = running.ask("x = |", slot, uri="file:///b.py")
-    assert (after.text, after.log_probability) == (before.text, before.log_probability)
+    one, other = DecodeSession(decoder, 64), DecodeSession(decoder, 64)
+    one.bind(random_adapter(seed=1))
+    before = one.feed([9, 10, 11], lambda: None)
+    other.bind(random_adapter(seed=2))
+    other.feed([9, 10, 11], lambda: None)
+    one.restore()
+    after = one.feed([9, 10, 11], lambda: None)
+    assert torch.allclose(after.logits, before.logits, atol=1e-5)
+    assert after.reused_tokens == 2
