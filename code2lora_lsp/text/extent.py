@@ -11,7 +11,7 @@ _FIRST_WORD = re.compile(r"\w*")
 
 def is_finished(raw: str, gap: Gap) -> bool:
     """Whether more tokens cannot change what ``trim`` makes of ``raw``."""
-    return extent(raw, gap, is_whole=False)[1]
+    return extent(gap.indented(raw), gap, is_whole=False)[1]
 
 
 def is_left_open(raw: str, gap: Gap) -> bool:

@@ -18,7 +18,7 @@ _SHORTEST_REPEATED_START = 3
 
 def trim(raw: str, gap: Gap) -> str:
     """The part of ``raw`` worth inserting at the gap; empty when nothing is."""
-    text = raw.rstrip(REPLACEMENT)  # a character whose last bytes were not decoded
+    text = gap.indented(raw.rstrip(REPLACEMENT))  # a character whose last bytes are not there yet
     text = text[: extent(text, gap, is_whole=True)[0]]
     text = _without_what_precedes(text, gap)
     text = text[: Scanner(gap.syntax, gap.still_open).read(text, gap.n_closed_behind)]
@@ -46,7 +46,7 @@ def _without_what_precedes(text: str, gap: Gap) -> str:
 def _joined_to_what_follows(text: str, gap: Gap) -> str:
     """Drop what the rest of the cursor's line says; nothing at all if both do not go together.
 
-    Closing brackets alone are no repetition: what they close was counted.
+    Closing brackets alone are no repetition in code: what they close was counted.
     """
     rest = gap.line_after.rstrip()
     if "\n" in text or not rest or not text.strip():
@@ -55,7 +55,8 @@ def _joined_to_what_follows(text: str, gap: Gap) -> str:
         is_whole_word = length == len(rest) or not (
             _is_word(rest[length - 1]) and _is_word(rest[length])
         )
-        if is_whole_word and text.endswith(rest[:length]) and rest[:length].strip(")]}"):
+        is_said = gap.is_in_text or rest[:length].strip(")]}")
+        if is_whole_word and is_said and text.endswith(rest[:length]):
             return text[:-length]
     within = text.find(rest.strip()) if len(rest.strip()) > _SHORTEST_REPEATED_START else -1
     if within >= 0 and _is_word(rest.strip()[0]) and not _is_word(text[within - 1 : within] or " "):
@@ -71,7 +72,8 @@ def _unglued(text: str, rest: str, gap: Gap) -> str:
     begins_string = following in _QUOTES and not gap.is_in_text
     if not _is_word(following) and not begins_string:
         return text
-    ends_word = _is_word(last) and not (begins_string and _is_string_prefix(text))
+    is_prefix = last == "_" or (begins_string and _is_string_prefix(text))
+    ends_word = _is_word(last) and not is_prefix
     return "" if ends_word or last in CLOSERS or last in _QUOTES else text
 
 
