@@ -46,17 +46,28 @@ class AdaptedBackbone(nn.Module):
     def losses(self, token_ids: Tensor, targets: Tensor, factors: LoraFactors | None) -> Tensor:
         """Summed cross-entropy of each row's scored tokens, [B] float32 nats.
 
+        Args: as of ``token_losses``.
+        """
+        rows, _ = (targets >= 0).nonzero(as_tuple=True)
+        nats = self.token_losses(token_ids, targets, factors)
+        return torch.zeros(len(token_ids)).index_add(0, rows, nats)
+
+    def token_losses(
+        self, token_ids: Tensor, targets: Tensor, factors: LoraFactors | None
+    ) -> Tensor:
+        """Cross-entropy of each scored token, [N] float32 nats, row by row.
+
         Args:
             token_ids: [B, T] int64.
             targets: [B, T] int64; negative ones are not scored.
-            factors: A [B, R, in] and B [B, out, R] per type, or ``None`` for the plain backbone.
+            factors: A [B, R, in] and B [B, out, R] per type, [1, …] if all rows share them, or
+                ``None`` for the plain backbone.
         """
         with self._using(factors):
             hidden = self._model.model(input_ids=token_ids, use_cache=False).last_hidden_state
         rows, columns = (targets >= 0).nonzero(as_tuple=True)
         logits = hidden[rows, columns] @ self._model.model.embed_tokens.weight.T  # [N, V]
-        nats = F.cross_entropy(logits, targets[rows, columns], reduction="none")
-        return torch.zeros(len(token_ids)).index_add(0, rows, nats)
+        return F.cross_entropy(logits, targets[rows, columns], reduction="none")
 
     @contextmanager
     def _using(self, factors: LoraFactors | None) -> Iterator[None]:

@@ -31,8 +31,8 @@ commits ({measured["target_tokens"]:.0f} tokens; no validation repository was tr
 |---|---|
 | none | {measured["none_nats"]:.4f} |
 | the repository's own | {measured["own_nats"]:.4f} |
-| another repository's | {measured["other_nats"]:.4f} |
-| the mean of all | {measured["mean_nats"]:.4f} |
+| another repository's, mean of all | {measured["other_nats"]:.4f} |
+| the mean of the training repositories' | {measured["mean_nats"]:.4f} |
 
 Mean cosine between the updates of different repositories: {measured["update_cosine"]:.3f}
 (1 would be one adapter for all). {_verdict(measured)}

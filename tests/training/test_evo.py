@@ -1,39 +1,25 @@
 """The Evo trainer: gradients reach everything, through many commits, and the loss falls."""
 
 import itertools
-import random
 from dataclasses import replace
 
 import pytest
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from code2lora_lsp.neural.decoder import Decoder
-from code2lora_lsp.neural.decoder_config import DecoderConfig
 from code2lora_lsp.neural.lora import LoraAdapter, LoraPair, Projection
-from code2lora_lsp.training.adapted_backbone import AdaptedBackbone
-from code2lora_lsp.training.evo import EvoModel, EvoPlan, evaluate, mean_cosine, train
-from code2lora_lsp.training.timelines import Item, Timeline, pad_items
-
-CONFIG = DecoderConfig(
-    vocabulary_size=40, width=16, intermediate_width=24, n_layers=2, n_heads=2, n_kv_heads=1,
-    head_dim=8, max_positions=64, tied_embeddings=True,
-)  # fmt: skip
-PLAN = EvoPlan(rank=2, alpha=4.0, gru_width=12, head_width=8, n_bptt=4, learning_rate=1e-2)
+from code2lora_lsp.training.evo import evaluate
+from code2lora_lsp.training.evo_model import EvoModel
+from code2lora_lsp.training.evo_scores import mean_cosine
+from code2lora_lsp.training.evo_training import train
+from code2lora_lsp.training.timelines import pad_items
+from tests.training import tiny_evo
+from tests.training.tiny_evo import CONFIG, PLAN, adapted, timeline
 
 
 @pytest.fixture(scope="module")
 def language_model():
-    torch.manual_seed(0)
-    model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
-            num_attention_heads=2, num_key_value_heads=1, head_dim=8,
-            max_position_embeddings=64, tie_word_embeddings=True, rope_theta=10_000.0,
-        )
-    )  # fmt: skip
-    model.model.embed_tokens.weight.data.mul_(20)  # random heads say next to nothing otherwise
-    return model
+    return tiny_evo.language_model()
 
 
 @pytest.fixture
@@ -42,23 +28,10 @@ def model():
 
 
 @pytest.fixture
-def backbone(language_model, model):
-    adapted = AdaptedBackbone(language_model, model.head.config.types, PLAN.alpha / PLAN.rank)
-    yield adapted
+def backbone(language_model):
+    yield adapted(language_model)
     for module in language_model.modules():
         module._forward_hooks.clear()
-
-
-def timeline(seed, n_steps=9):
-    """Each repository repeats a token of its own, which its diffs give away."""
-    rng, own = random.Random(seed), 10 + seed
-    items = tuple(
-        (Item(tuple([rng.randrange(1, 8) for _ in range(5)] + [own, own, 0]), 5),)
-        for _ in range(n_steps - 1)
-    )
-    diffs = torch.zeros(n_steps, 32)
-    diffs[:, seed] = 3.0
-    return Timeline(f"owner/{seed}", torch.zeros(32), diffs, (*items, ()))
 
 
 def test_the_gradient_reaches_every_tensor_through_several_steps(model, backbone):
@@ -116,12 +89,12 @@ def test_without_factors_the_backbone_is_the_plain_one(backbone, language_model)
 
 def test_training_lowers_the_loss_and_own_beats_other_where_the_diffs_tell(model, backbone):
     timelines = [timeline(seed) for seed in range(1, 5)]
-    before = evaluate(model, backbone, timelines, 0)
+    before = evaluate(model, backbone, timelines, timelines, 0)
     plan = replace(PLAN, minutes=5.0, repositories_per_step=4, learning_rate=3e-2)
     seconds = itertools.count()  # one per look at the clock: 300 steps
     lines = train(model, backbone, timelines, plan, 0, clock=lambda: float(next(seconds)))
     losses = [line["loss"] for line in lines]
-    after = evaluate(model, backbone, timelines, 0)
+    after = evaluate(model, backbone, timelines, timelines, 0)
     assert losses[-1] < losses[0] - 0.3
     assert after["own_nats"] < before["none_nats"] - 0.3
     assert after["own_nats"] < after["other_nats"] - 0.1
