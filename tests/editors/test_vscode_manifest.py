@@ -1,4 +1,4 @@
-"""The settings VS Code shows are the server's: same names, types, defaults and bounds."""
+"""The VS Code extension's manifest: the server's settings, commands, trust, the walkthrough."""
 
 import json
 import re
@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from code2lora_lsp.config import Settings, decode_settings, setting_names
-from code2lora_lsp.server import protocol
 from code2lora_lsp.server.commands import COMMANDS
 from code2lora_lsp.server.configuration import our_part
 
@@ -17,9 +16,19 @@ MANIFEST = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))
 SECTION = "code2lora."
 ALL: dict[str, dict[str, Any]] = {
     name.removeprefix(SECTION): schema
-    for name, schema in MANIFEST["contributes"]["configuration"]["properties"].items()
+    for group in MANIFEST["contributes"]["configuration"]
+    for name, schema in group["properties"].items()
 }
-OF_THE_EXTENSION = {name for name in ALL if name.startswith(("server.", "trace."))}
+OF_THE_EXTENSION = {"interpreter", "server.command", "trace.server"}
+NOT_SHOWN = {"model.encoder", "completion.fallback", "completion.maxDocumentChars", "follow.pollS"}
+"""Settings of the server that work when written into settings.json, and that few people need."""
+COMMANDS_OF_THE_EXTENSION = {
+    f"code2lora.{name}"
+    for name in (
+        "openPanel", "compare", "toggleForLanguage", "toggleForFolder", "healthCheck",
+        "copyDebugInformation", "restartServer", "showLogs", "createEnvironment", "openWalkthrough",
+    )
+}  # fmt: skip
 OURS = {name: schema for name, schema in ALL.items() if name not in OF_THE_EXTENSION}
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", tuple: "array"}
 
@@ -36,8 +45,15 @@ def hint_of(name: str) -> Any:
     return get_type_hints(get_type_hints(Settings)[group])[snake]
 
 
-def test_every_setting_of_the_server_is_in_the_manifest_and_no_other():
-    assert set(OURS) == set(setting_names())
+def test_every_setting_of_the_server_is_shown_or_named_in_the_readme():
+    assert set(OURS) | NOT_SHOWN == set(setting_names())
+    assert not set(OURS) & NOT_SHOWN
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert [name for name in NOT_SHOWN if f"`{name}`" not in readme] == []
+
+
+def test_there_are_fewer_than_25_settings():
+    assert len(ALL) < 25
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -61,40 +77,69 @@ def test_the_bounds_of_a_setting_are_accepted_by_the_server(name):
             decode_settings(nested(name, OURS[name][bound]), smallest)
 
 
-def test_every_setting_is_described_and_belongs_to_our_section():
+def test_every_setting_is_described_and_has_a_scope_and_words_for_its_choices():
     for name, schema in ALL.items():
         assert schema.get("description") or schema.get("markdownDescription"), name
-    properties = MANIFEST["contributes"]["configuration"]["properties"]
-    assert all(name.startswith(SECTION) for name in properties)
+        assert schema["scope"] in ("application", "machine-overridable", "window"), name
+        if "enum" in schema:
+            assert len(schema["enumDescriptions"]) == len(schema["enum"]), name
 
 
 def test_the_server_ignores_the_settings_of_the_extension():
-    assert sorted(OF_THE_EXTENSION) == ["server.command", "trace.server"]
     for name in OF_THE_EXTENSION:
         assert our_part({"code2lora": nested(name, ALL[name]["default"])}) == {}
 
 
 def test_the_defaults_sent_whole_are_the_servers_own():
-    sent: dict[str, dict[str, object]] = {}
+    sent: dict[str, Any] = {}
     for name, schema in ALL.items():
-        group, field = name.split(".")
-        sent.setdefault(group, {})[field] = schema["default"]
+        group, _, field = name.partition(".")
+        sent.update({group: schema["default"]} if not field else {})
+        if field:
+            sent.setdefault(group, {})[field] = schema["default"]
     assert decode_settings(our_part({"code2lora": sent})) == Settings()
 
 
-def test_a_folder_cannot_choose_the_program_that_is_started():
+def test_a_folder_cannot_choose_what_is_run_loaded_or_written():
     trust = MANIFEST["capabilities"]["untrustedWorkspaces"]
     assert trust["supported"] == "limited"
-    assert trust["restrictedConfigurations"] == ["code2lora.server.command"]
-    assert ALL["server.command"]["scope"] == "machine-overridable"
+    restricted = {name.removeprefix(SECTION) for name in trust["restrictedConfigurations"]}
+    assert restricted == {
+        "interpreter", "server.command", "model.backbone", "model.checkpoint", "follow.stateDir"
+    }  # fmt: skip
+    assert {ALL[name]["scope"] for name in restricted} == {"machine-overridable"}
     assert MANIFEST["extensionKind"] == ["workspace"]
 
 
-def test_the_palette_lists_the_servers_commands():
+def test_the_palette_lists_the_servers_commands_and_ours():
     titles = {entry["command"] for entry in MANIFEST["contributes"]["commands"]}
-    assert titles - set(COMMANDS) == {"code2lora.restartServer", "code2lora.showLogs"}
-    assert set(COMMANDS) - titles == set()
-    assert protocol.SHOW_STATUS in titles
+    assert titles == (set(COMMANDS) - {"code2lora.accepted"}) | COMMANDS_OF_THE_EXTENSION
+    assert {entry["category"] for entry in MANIFEST["contributes"]["commands"]} == {"code2lora"}
+
+
+def test_commands_that_need_a_server_are_grey_without_one():
+    needs = {
+        entry["command"]
+        for entry in MANIFEST["contributes"]["commands"]
+        if entry.get("enablement") == "code2lora.running"
+    }
+    ours = {"code2lora.compare", "code2lora.toggleForLanguage", "code2lora.toggleForFolder"}
+    assert needs == (set(COMMANDS) - {"code2lora.accepted"}) | ours
+
+
+def test_the_extension_binds_no_keys_and_uses_no_proposed_api():
+    assert "keybindings" not in MANIFEST["contributes"]
+    assert "enabledApiProposals" not in MANIFEST
+
+
+def test_what_the_walkthrough_shows_and_runs_is_there():
+    titles = {entry["command"] for entry in MANIFEST["contributes"]["commands"]}
+    for step in MANIFEST["contributes"]["walkthroughs"][0]["steps"]:
+        media = step["media"]
+        assert (FOLDER / (media.get("markdown") or media["image"])).is_file()
+        linked = set(re.findall(r"command:(code2lora\.\w+)", step["description"]))
+        awaited = set(re.findall(r"onCommand:(\S+)", " ".join(step.get("completionEvents", []))))
+        assert linked | awaited <= titles
 
 
 def test_the_lock_file_names_no_registry():

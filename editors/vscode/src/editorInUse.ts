@@ -1,0 +1,20 @@
+// Which editor a command means while the panel or the log has the focus.
+import * as vscode from "vscode";
+
+/** The editor the user last wrote in; the panel and the log are no such thing. */
+export class EditorInUse implements vscode.Disposable {
+  editor = vscode.window.activeTextEditor;
+  readonly #changed = new vscode.EventEmitter<vscode.TextEditor>();
+  readonly onChange = this.#changed.event;
+  readonly #listener = vscode.window.onDidChangeActiveTextEditor((editor) => {
+    if (editor && ["file", "untitled"].includes(editor.document.uri.scheme)) {
+      this.editor = editor;
+      this.#changed.fire(editor);
+    }
+  });
+
+  dispose(): void {
+    this.#listener.dispose();
+    this.#changed.dispose();
+  }
+}
