@@ -81,7 +81,7 @@ def test_the_prompt_stays_the_same_while_a_word_is_typed():
     one.ask("x = op|\n")
     one.completer.forget()  # else typing through would answer
     found = one.ask("x = opt|\n")
-    assert found.timings.reused_tokens == found.timings.prompt_tokens - 1
+    assert found.timings.reused_tokens == found.timings.prompt_tokens, "nothing is read again"
 
 
 @pytest.mark.parametrize("opened", ["f(", "['", "g(a, [b"])
