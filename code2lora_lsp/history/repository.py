@@ -39,6 +39,14 @@ class SnapshotFile:
     size_bytes: int
 
 
+@dataclass(frozen=True)
+class Headline:
+    """``time`` of a commit is ISO 8601 with its zone."""
+
+    time: str
+    subject: str
+
+
 class Repository:
     """One work tree, read by one thread at a time (``head`` by any).
 
@@ -93,6 +101,17 @@ class Repository:
             return read_head(self.git_dir, self.common_dir)
         except HeadUnclear:
             return self._head_from_git()
+
+    def headline(self, commit_id: str) -> Headline:
+        """When a commit was made, and the first line of its message.
+
+        Raises:
+            GitReadFailed: git does not have it.
+        """
+        arguments = ("log", "-1", "--no-show-signature", "--format=%cI%n%s", commit_id, "--")
+        time, _, subject = self._git.text(*arguments).partition("\n")
+        readable = subject.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return Headline(time, readable.strip())
 
     def first_parent_ids(self, tip: str, limit: int | None = None) -> list[str]:
         """``tip`` and its first parents, newest first."""

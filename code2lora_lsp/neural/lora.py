@@ -123,6 +123,35 @@ def delta_cosine(first: LoraAdapter, second: LoraAdapter) -> float:
     return dot / norm if norm > 0 else 0.0
 
 
+def relative_distance(after: LoraAdapter, before: LoraAdapter) -> float | None:
+    """‖ΔW − ΔW′‖ / ‖ΔW′‖ over all projections, ΔW′ being ``before``'s; ``None`` where that is zero.
+
+    Updates are formed one by one: the difference of two that are nearly equal would be lost in
+    ‖ΔW‖² + ‖ΔW′‖² − 2⟨ΔW, ΔW′⟩. What several projections share is formed once.
+    """
+    square, norm = 0.0, 0.0
+    known: dict[tuple[int, int], tuple[float, float]] = {}
+    for projection in sorted({*after.pairs, *before.pairs}):
+        new, old = after.pairs.get(projection), before.pairs.get(projection)
+        key = id(new), id(old)
+        if key not in known:
+            known[key] = _squares(_delta(new, after.scale), _delta(old, before.scale))
+        square, norm = square + known[key][0], norm + known[key][1]
+    return (square / norm) ** 0.5 if norm > 0 else None
+
+
+def _delta(pair: LoraPair | None, scale: float) -> Tensor | None:
+    return None if pair is None else pair.delta(scale).double()
+
+
+def _squares(new: Tensor | None, old: Tensor | None) -> tuple[float, float]:
+    """‖new − old‖² and ‖old‖², an absent update being zero."""
+    if old is None:
+        return (0.0 if new is None else float(new.square().sum())), 0.0
+    difference = old if new is None else new - old
+    return float(difference.square().sum()), float(old.square().sum())
+
+
 def _square_norm(adapter: LoraAdapter) -> float:
     return sum(_inner(pair, pair) for pair in adapter.pairs.values())
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
-from code2lora_lsp.config import CompletionSettings, Settings
+from code2lora_lsp.config import CompletionSettings, Settings, state_root
 from code2lora_lsp.errors import Code2LoraError, FollowError, NotARepository, SetupError
 from code2lora_lsp.history.discovery import locate
 from code2lora_lsp.runtime.api import (
@@ -22,6 +22,7 @@ from code2lora_lsp.runtime.api import (
     Reason,
     StatusChanged,
 )
+from code2lora_lsp.runtime.commit_journal import CommitJournal
 from code2lora_lsp.runtime.engine import Engine
 from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus
 from code2lora_lsp.runtime.export import NO_ADAPTER, refuse_file, write_peft
@@ -31,7 +32,7 @@ from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 from code2lora_lsp.runtime.models import backbone_folder
 from code2lora_lsp.runtime.progress import LoadingProgress, Progress
-from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED, NO_CHECKPOINT, Tracker
+from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED, NO_CHECKPOINT, Score, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -209,10 +210,13 @@ class LocalBackend:
         """Follow a repository, unless it is, or following is off."""
         if root in self._trackers or self._is_closed or not self._settings.follow.enabled:
             return
-        tracker = Tracker(root, self._settings.follow, KnowledgeSlot(), self._tell, self._progress)
+        journal = CommitJournal(state_root(self._settings), root)
+        tracker = Tracker(
+            root, self._settings.follow, KnowledgeSlot(), self._tell, self._progress, journal
+        )
         self._trackers[root] = tracker
         tracker.start()
-        tracker.attach(self._models, self._why_none)
+        tracker.attach(self._models, self._why_none, _score(self._engine))
 
     def _stop_following(self, trackers: list[Tracker], timeout_s: float = 2.0) -> bool:
         """End trackers, all at once; whether their threads have ended."""
@@ -291,9 +295,9 @@ class LocalBackend:
             if self._token is not token or self._is_closed:
                 return
             self._models, self._why_none = models, why_none
-            trackers = list(self._trackers.values())
+            trackers, engine = list(self._trackers.values()), self._engine
         for tracker in trackers:
-            tracker.attach(models, why_none)
+            tracker.attach(models, why_none, _score(engine))
         self._tell()
 
     def _absent_state(self) -> EngineState:
@@ -328,6 +332,10 @@ _WHY_NO_ENGINE = {
     EngineState.FAILED: Reason.FAILED,
     EngineState.UNLOADED: Reason.UNLOADED,
 }
+
+
+def _score(engine: Engine | None) -> Score | None:
+    return engine.when_idle if engine else None
 
 
 def _engine_part(settings: Settings) -> tuple[object, ...]:

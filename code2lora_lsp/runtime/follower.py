@@ -21,6 +21,9 @@ class FollowPoint:
         unit: what is counted, such as ``commit``.
         knowledge: computes what is known at this point; ask only for what is published, and
             before the next point.
+        n_changed: at the end, tokens of the blocks that came or went in this run; ``None`` where
+            blocks are not what is followed.
+        is_anew: at the end, whether the run began anew: under a new ladder, from another anchor.
     """
 
     commit_id: str
@@ -28,6 +31,8 @@ class FollowPoint:
     total: int
     unit: str
     knowledge: Callable[[], Knowledge]
+    n_changed: int | None = None
+    is_anew: bool = False
 
     @property
     def commits_behind(self) -> int | None:

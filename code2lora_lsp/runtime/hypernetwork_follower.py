@@ -12,7 +12,7 @@ from code2lora_lsp.runtime.knowledge import Knowledge
 
 
 class HypernetworkFollower:
-    """Satisfies ``Follower``; it knows nothing between commits."""
+    """Satisfies ``Follower``; it knows no more between commits than its anchor."""
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class HypernetworkFollower:
             check_fits: raises AdapterRejected unless the backbone can bind an adapter.
         """
         self._fold, self._head, self._check_fits = fold, head, check_fits
+        self._anchor: str | None = None
 
     def plan(self, head: str, cancellation: Cancellation) -> FoldPlan | None:
         return self._fold.plan(head, cancellation)
@@ -35,10 +36,13 @@ class HypernetworkFollower:
     def run(
         self, plan: FoldPlan, cancellation: Cancellation, on_snapshot: Callable[[], None]
     ) -> Iterator[FollowPoint]:
+        is_anew = self._anchor not in {None, plan.anchor}
         for point in self._fold.run(plan, cancellation, on_snapshot):
             yield FollowPoint(
-                point.commit_id, point.behind, point.total, "commit", self._reader(point)
-            )
+                point.commit_id, point.behind, point.total, "commit", self._reader(point),
+                is_anew=is_anew and point.behind == 0,
+            )  # fmt: skip
+        self._anchor = plan.anchor
 
     def edited(
         self, head: str, texts: Mapping[str, bytes | None], cancellation: Cancellation

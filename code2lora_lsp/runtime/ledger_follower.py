@@ -90,6 +90,7 @@ class LedgerFollower:
         self._writer, self._reader = writer, reader
         self._states, self._shape = states, shape
         self._state: LedgerState | None = None
+        self._moved: tuple[int | None, bool] = (None, False)
 
     def plan(self, head: str, cancellation: Cancellation) -> str:
         """The commit itself: the way to it does not matter."""
@@ -99,14 +100,16 @@ class LedgerFollower:
     def run(
         self, plan: str, cancellation: Cancellation, on_snapshot: Callable[[], None]
     ) -> Iterator[FollowPoint]:
-        state = self._at(plan)
+        state, self._moved = self._at(plan), (None, False)
         is_new = state is None
         if state is None:
             yield from self._reach(plan, cancellation, on_snapshot)
             state = self._at(plan)
             assert state is not None
-        done = state
-        yield FollowPoint(plan, 0, 0, "token", lambda: self._reader.knowledge(done))
+        done, (n_changed, is_anew) = state, self._moved
+        yield FollowPoint(
+            plan, 0, 0, "token", lambda: self._reader.knowledge(done), n_changed, is_anew
+        )
         if is_new:
             self._states.save(state)
 
@@ -254,6 +257,8 @@ class LedgerFollower:
             yield from pieces_of(blocks_of(path, text), self._tokenizer)
 
     def _carry_out(self, work: Work, cancellation: Cancellation) -> Iterator[FollowPoint]:
+        is_anew = work.start.ladder.height < N_RUNGS
+        self._moved = _n_moved(work.start.blocks, work.goal.blocks), is_anew
         state = replace(work.start, is_complete=False)
         for pieces, sums in self._writer.sums(work.removals, state.ladder, cancellation):
             state = _after(state, state.written.with_changes((), pieces), state.statistics - sums)
@@ -305,6 +310,14 @@ def _after(state: LedgerState, written: BlockTally, statistics: Statistics) -> L
         state, written=written, statistics=statistics,
         n_moved=state.n_moved + n_more, n_since_ladder=state.n_since_ladder + n_more,
     )  # fmt: skip
+
+
+def _n_moved(before: BlockTally, after: BlockTally) -> int:
+    """Tokens of the blocks that only one of two trees has."""
+    came, went = after.missing_from(before), before.missing_from(after)
+    return sum(n * after.known[block_id].n_tokens for block_id, n in came.items()) + sum(
+        n * before.known[block_id].n_tokens for block_id, n in went.items()
+    )
 
 
 def _by_rung(pieces: Iterable[Piece]) -> Iterator[tuple[int, list[Piece]]]:

@@ -6,7 +6,7 @@ them, unless they are copies of what was there before.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -22,6 +22,22 @@ MOST_TOKENS = 400
 MOST_PASSAGE_TOKENS = 100
 MOST_PROMPT_TOKENS = 512
 SUFFIX_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Unscored:
+    """Lines that a commit added, and what was known before it.
+
+    Attributes:
+        checkpoint: what the commit was followed with.
+        passages: of the lines; the first ones, up to ``MOST_TOKENS``, are scored.
+        before: holds nothing of them.
+    """
+
+    commit: str
+    checkpoint: str
+    passages: tuple[Passage, ...]
+    before: Knowledge
 
 
 @dataclass(frozen=True)
@@ -44,17 +60,9 @@ class _Asked:
 class LineScoring:
     """Work for an idle engine; it keeps what was scored before it gave way."""
 
-    def __init__(
-        self,
-        passages: Sequence[Passage],
-        knowledge: Knowledge,
-        on_done: Callable[[LineScores], None],
-    ) -> None:
-        """Score passages, the first ones up to ``MOST_TOKENS``, with ``knowledge`` and without.
-
-        ``on_done`` is called once, on the thread that scored; it must only hand over.
-        """
-        self._passages, self._knowledge, self._on_done = tuple(passages), knowledge, on_done
+    def __init__(self, unscored: Unscored, on_done: Callable[[Unscored, LineScores], None]) -> None:
+        """``on_done`` is called once, on the thread that scored; it must only hand over."""
+        self._unscored, self._on_done = unscored, on_done
         self._without: list[float] = []
         self._with: list[float] = []
 
@@ -70,12 +78,13 @@ class LineScoring:
         n_tokens = sum(len(one.wanted) for one in asked)
         for one in asked[len(self._without) :]:
             self._without.append(_nats(session, decoding, one, None, check))
-        session.bind(self._knowledge.adapter)
+        before = self._unscored.before
+        session.bind(before.adapter)
         for one in asked[len(self._with) :]:
-            self._with.append(_nats(session, decoding, one, self._knowledge, check))
+            self._with.append(_nats(session, decoding, one, before, check))
         if n_tokens:
             without, with_it = (math.fsum(nats) / n_tokens for nats in (self._without, self._with))
-            self._on_done(LineScores(without, with_it, n_tokens))
+            self._on_done(self._unscored, LineScores(without, with_it, n_tokens))
 
     def _asked(self, model: LoadedModel) -> list[_Asked]:
         """The same ones each time. Passages begin with a line, so nothing is typed already."""
@@ -83,7 +92,7 @@ class LineScoring:
         prompts = PromptBuilder(model.tokenizer, model.order, room, SUFFIX_TOKENS)
         asked: list[_Asked] = []
         left = MOST_TOKENS
-        for passage in self._passages:
+        for passage in self._unscored.passages:
             if left <= 0:
                 break
             prompt = prompts.build(passage.place, passage.before, passage.after, passage.path)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 from code2lora_lsp.cancellation import Cancellation, Cancelled
 from code2lora_lsp.config import FollowSettings
@@ -14,9 +15,11 @@ from code2lora_lsp.history.head import Head
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.history.watcher import HeadMoved, HeadWatcher
 from code2lora_lsp.runtime.api import FollowState, RepositoryStatus
+from code2lora_lsp.runtime.commit_journal import Arrival, CommitJournal
 from code2lora_lsp.runtime.follower import Follower, Following, FollowPoint
 from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
+from code2lora_lsp.runtime.line_scoring import LineScores, LineScoring, Unscored
 from code2lora_lsp.runtime.progress import Progress
 from code2lora_lsp.runtime.working_tree import WorkingTree
 
@@ -35,6 +38,10 @@ SHOW_PROGRESS_AFTER_S = 0.5
 """Shorter runs are over before a progress bar could be read."""
 
 
+Score = Callable[[LineScoring], None]
+"""Does it when nobody waits for a completion."""
+
+
 class Tracker:
     """Owns one repository's follower and is the only writer of its slot.
 
@@ -47,6 +54,7 @@ class Tracker:
         slot: where knowledge is published.
         on_change: called after every change of ``status``; it must only hand over.
         progress: where long runs report.
+        journal: where every commit that is reached is written down.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class Tracker:
         slot: KnowledgeSlot,
         on_change: Callable[[], None],
         progress: Progress,
+        journal: CommitJournal,
     ) -> None:
         self.root = root
         self.slot = slot
@@ -63,6 +72,10 @@ class Tracker:
         self._settings = settings
         self._on_change = on_change
         self._progress = progress
+        self._journal = journal
+        self._reached: Arrival | None = None
+        self._score: Score | None = None
+        self._scored: SimpleQueue[tuple[Unscored, LineScores]] = SimpleQueue()
         self._models: Following | None = None
         self._follower: tuple[Following, Follower] | None = None
         self._asked = object()
@@ -83,9 +96,17 @@ class Tracker:
         """Begin watching; following begins once ``attach`` was called."""
         self._thread.start()
 
-    def attach(self, models: Following | None, why_none: str = MODELS_NOT_LOADED) -> None:
-        """Give the tracker its models, or take them away and say why there are none."""
-        self._why_none = why_none
+    def attach(
+        self,
+        models: Following | None,
+        why_none: str = MODELS_NOT_LOADED,
+        score: Score | None = None,
+    ) -> None:
+        """Give the tracker its models, or take them away and say why there are none.
+
+        ``score`` does work for later, on a thread of its own.
+        """
+        self._why_none, self._score = why_none, score
         self._models = models
         self._asked = object()
         self._nudge("the models changed")
@@ -136,6 +157,7 @@ class Tracker:
             while not self._closed.is_set():
                 is_told = self._wake.wait(self._wait_s())
                 self._wake.clear()
+                self._take_scores()
                 is_due = is_told or self._retry_s is not None or self._working_tree.has_moved()
                 if is_due and not self._closed.is_set():
                     self._follow_guarded()
@@ -199,6 +221,7 @@ class Tracker:
             follower = self._follower_of(repository, models)
             if self._follow_head(follower, head.commit_id, cancellation):
                 self._follow_edits(follower, head.commit_id, cancellation)
+            self._write_down(repository, models, cancellation)
 
     def _follower_of(self, repository: Repository, models: Following) -> Follower:
         """The one made of these models; it may remember its last run."""
@@ -228,6 +251,33 @@ class Tracker:
         self._working_tree.keep(found.paths if found else ())
         if found is not None:
             self._put(found.knowledge, is_provisional=bool(found.paths))
+
+    def _write_down(
+        self, repository: Repository, models: Following, cancellation: Cancellation
+    ) -> None:
+        """Have the commit that was reached in the journal, and its lines scored when there is time.
+
+        What goes wrong here does not concern completions.
+        """
+        if self._reached is None:
+            return
+        try:
+            unscored = self._journal.arrived(self._reached, repository, models, cancellation)
+        except (Code2LoraError, OSError) as error:
+            log.warning("%s: a commit is not in the journal: %s", self.root.name, error)
+            unscored = None
+        self._reached = None
+        if unscored is not None and self._score is not None:
+            self._score(LineScoring(unscored, self._on_scored))
+
+    def _on_scored(self, unscored: Unscored, scores: LineScores) -> None:
+        """On the thread that scored: hand over."""
+        self._scored.put((unscored, scores))
+        self._wake.set()
+
+    def _take_scores(self) -> None:
+        while not self._scored.empty():
+            self._journal.scored(*self._scored.get())
 
     def _note_head(self, head: Head) -> None:
         """A new HEAD is not current before its run has said so."""
@@ -263,6 +313,8 @@ class Tracker:
 
     def _publish(self, point: FollowPoint, seconds: float) -> None:
         knowledge = point.knowledge()
+        if point.behind == 0:
+            self._reached = Arrival(point, knowledge, seconds)
         if knowledge.is_empty and point.behind:
             return
         is_there = point.behind == 0

@@ -9,7 +9,7 @@ from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.runtime import engine as engine_module
 from code2lora_lsp.runtime.knowledge import Knowledge
-from code2lora_lsp.runtime.line_scoring import MOST_TOKENS, LineScoring
+from code2lora_lsp.runtime.line_scoring import MOST_TOKENS, LineScoring, Unscored
 from code2lora_lsp.text.added_lines import added_passages
 from tests.fakes import TINY, random_adapter, random_weights
 from tests.runtime.running_engine import WAIT_S, Gate, known, slot_with, until
@@ -99,15 +99,18 @@ def test_an_engine_that_is_unloaded_does_not_wait_for_it(start):
     assert not work.done.is_set()
 
 
+def scoring(knowledge, on_done):
+    unscored = Unscored("commit", "checkpoint", tuple(CHANGE), knowledge)
+    return LineScoring(unscored, lambda _, scores: on_done(scores))
+
+
 CHANGE = added_passages({}, {"new.py": "".join(f"value_{n} = {n}\n" for n in range(60))})
 
 
 def test_lines_are_scored_with_the_knowledge_given_and_without(start):
     running, scores, done = start(), [], threading.Event()
     adapter = random_adapter(seed=3)
-    work = LineScoring(
-        CHANGE, Knowledge("parent", adapter), lambda one: (scores.append(one), done.set())
-    )
+    work = scoring(Knowledge("parent", adapter), lambda one: (scores.append(one), done.set()))
     running.engine.when_idle(work)
     assert done.wait(WAIT_S)
     assert scores[0].n_tokens == MOST_TOKENS
@@ -118,9 +121,7 @@ def test_lines_are_scored_with_the_knowledge_given_and_without(start):
 def test_scoring_leaves_the_bound_adapter_and_its_cached_prompt(start):
     running, slot, done = start(), slot_with(1), threading.Event()
     running.ask("x = |", slot)
-    running.engine.when_idle(
-        LineScoring(CHANGE, known(random_adapter(seed=2)), lambda _: done.set())
-    )
+    running.engine.when_idle(scoring(known(random_adapter(seed=2)), lambda _: done.set()))
     assert done.wait(WAIT_S)
     result = running.ask("x = 1\ny = |", slot)
     assert result.adapter_id == slot.current.adapter_id
@@ -130,7 +131,7 @@ def test_scoring_leaves_the_bound_adapter_and_its_cached_prompt(start):
 def test_scoring_goes_on_where_it_gave_way(start):
     running, gate, scores, done = start(), Gate(), [], threading.Event()
     whole = []
-    running.engine.when_idle(LineScoring(CHANGE, Knowledge("parent"), whole.append))
+    running.engine.when_idle(scoring(Knowledge("parent"), whole.append))
     until(lambda: whole)
     n_passes = len(running.decoder.passes)
     running.decoder.passes.clear()
@@ -142,9 +143,7 @@ def test_scoring_goes_on_where_it_gave_way(start):
             gate()
 
     running.decoder.before_step = before_step
-    running.engine.when_idle(
-        LineScoring(CHANGE, Knowledge("parent"), lambda s: (scores.append(s), done.set()))
-    )
+    running.engine.when_idle(scoring(Knowledge("parent"), lambda s: (scores.append(s), done.set())))
     assert gate.reached.wait(WAIT_S)
     answer = running.submit("x = |")
     gate.open.set()
@@ -159,10 +158,11 @@ def test_a_session_is_restored_after_another_one_used_the_buffer_for_merged_weig
     decoder = Decoder(TINY, random_weights(TINY))
     one, other = DecodeSession(decoder, 64), DecodeSession(decoder, 64)
     one.bind(random_adapter(seed=1))
-    before = one.feed([9, 10, 11], lambda: None)
+    before = one.feed([9, 10, 11, 12], lambda: None)
+    one.feed([9, 10], lambda: None)
     other.bind(random_adapter(seed=2))
     other.feed([9, 10, 11], lambda: None)
     one.restore()
-    after = one.feed([9, 10, 11], lambda: None)
+    after = one.feed([9, 10, 11, 12], lambda: None)
     assert torch.allclose(after.logits, before.logits, atol=1e-5)
     assert after.reused_tokens == 2

@@ -21,6 +21,7 @@ from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraEvo
 from code2lora_lsp.neural.code2lora.lora_head import LoraHead, LoraHeadConfig
 from code2lora_lsp.recipe import SOURCE_V1
 from code2lora_lsp.runtime.api import FollowState, ProgressBegan, ProgressEnded
+from code2lora_lsp.runtime.commit_journal import CommitJournal
 from code2lora_lsp.runtime.embedder import HistoryEmbedder
 from code2lora_lsp.runtime.fold import CommitFold
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
@@ -231,7 +232,7 @@ class Followed:
         self.models = FollowModels(tiny_evo(), self.encoder, SOURCE_V1, "tiny", states)
         self.tracker = Tracker(
             root, FollowSettings(poll_s=0.2, **settings), self.slot, self._on_change,
-            Progress(self.events.append),
+            Progress(self.events.append), CommitJournal(states, root),
         )  # fmt: skip
 
     def _on_change(self):

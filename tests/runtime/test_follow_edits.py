@@ -9,6 +9,7 @@ from code2lora_lsp.config import FollowSettings
 from code2lora_lsp.runtime import ledger_writer, working_tree
 from code2lora_lsp.runtime import tracker as tracker_module
 from code2lora_lsp.runtime.api import FollowState
+from code2lora_lsp.runtime.commit_journal import CommitJournal
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 from code2lora_lsp.runtime.progress import Progress
 from code2lora_lsp.runtime.tracker import Tracker
@@ -37,7 +38,7 @@ class Followed:
         self.slot.listen(lambda: self.published.append(self.slot.current))
         self.tracker = Tracker(
             repo.root, FollowSettings(**{"poll_s": 0.2, **settings}), self.slot, self._on_change,
-            Progress(lambda _: None),
+            Progress(lambda _: None), CommitJournal(states, repo.root),
         )  # fmt: skip
         self.tracker.start()
         self.tracker.attach(tiny_models(states))
