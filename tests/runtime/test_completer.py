@@ -116,5 +116,4 @@ def test_binding_another_mixer_forgets_what_was_shown_and_the_same_one_does_not(
     assert one.ask("x = a|\n").text == "nswer"
     assert len(one.decoder.passes) == n_passes
     one.completer.bind(Prefers("x", after="nothing"))
-    one.ask("x = an|\n")
-    assert len(one.decoder.passes) > n_passes
+    assert one.ask("x = an|\n").timings.new_tokens > 0, "the model was asked"
