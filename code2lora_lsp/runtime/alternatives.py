@@ -1,5 +1,6 @@
 """Other suggestions for the same gap, from where the model was unsure which token comes."""
 
+import math
 from collections.abc import Sequence
 
 from code2lora_lsp.runtime.choosing import Choice, Chooser
@@ -12,6 +13,9 @@ N_SUGGESTIONS = 3
 N_TRIED = 5
 """Forks followed at most; some end in a text that is there already."""
 
+LEAST_LOG_P = math.log(0.01)
+"""A token below this did not nearly come."""
+
 
 def alternatives(
     drafter: Drafter,
@@ -23,7 +27,8 @@ def alternatives(
     """Suggestions that differ from ``first`` and from one another, the likeliest fork first."""
     found: list[Choice] = []
     seen = {first.text.strip()} if first else set()
-    for fork in sorted(forks, key=lambda one: -one.log_probability)[:N_TRIED]:
+    near = [fork for fork in forks if (fork.log_probabilities[-1] or 0.0) >= LEAST_LOG_P]
+    for fork in sorted(near, key=lambda one: -one.log_probability)[:N_TRIED]:
         if len(found) + (first is not None) >= N_SUGGESTIONS:
             break
         try:

@@ -94,6 +94,7 @@ class Engine:
         self._running: _Job | None = None
         self._stopping = threading.Event()
         self._knowledge_changed = False
+        self._may_prepare = False
         self._status = EngineStatus()
         self._model: LoadedModel | None = None
         self._idle_work: tuple[IdleWork, ...] = ()
@@ -211,7 +212,9 @@ class Engine:
         completion = self._settings
         capacity = completion.prompt_tokens + completion.max_tokens
         session = DecodeSession(model.backbone, capacity)
-        self._completer = Completer(session, model.tokenizer, model.order, completion)
+        self._completer = Completer(
+            session, model.tokenizer, model.order, completion, model.confidence
+        )
         session.feed([model.tokenizer.fim_tokens().end_of_text] * 8, self._stop_check)
         session.reset()
         self._session, self._model = session, model
@@ -237,6 +240,9 @@ class Engine:
                 if self._knowledge_changed:
                     self._knowledge_changed = False
                     return self._warm_again
+                if self._may_prepare:
+                    self._may_prepare = False
+                    return self._prepare
                 wait_s = self._idle_from_s - time.monotonic() if self._idle_work else None
                 if wait_s is not None and wait_s <= 0:
                     return self._work_idle
@@ -247,6 +253,7 @@ class Engine:
         result = self._answer(job)
         with self._condition:
             self._running = None
+            self._may_prepare = True
             self._idle_from_s = time.monotonic() + IDLE_AFTER_S
         self._note(result)
         job.resolve(result)
@@ -340,12 +347,26 @@ class Engine:
         slot = self._active_slot
         if slot is None:
             return
-        assert self._completer is not None
-        try:
+        completer = self._completer
+        assert completer is not None
+
+        def warm_up() -> None:
             self._bind(slot.current)
-            self._completer.warm_again(self._idle_check)
+            completer.warm_again(self._idle_check)
+
+        self._while_idle(warm_up)
+
+    def _prepare(self) -> None:
+        """After an answer, while nobody waits: be ready for the next request."""
+        completer = self._completer
+        assert completer is not None
+        self._while_idle(lambda: completer.prepare(self._idle_check))
+
+    def _while_idle(self, work: Callable[[], None]) -> None:
+        try:
+            work()
         except Cancelled:
-            log.debug("warming up gave way to a request")
+            log.debug("getting ready gave way to a request")
         except Exception as error:  # noqa: BLE001 - whatever broke, the thread goes on
             self._recover(error)
 

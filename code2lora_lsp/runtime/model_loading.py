@@ -1,7 +1,7 @@
 """A model folder → a backbone on its device with its tokenizer, refused early and in one line."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from code2lora_lsp.neural.decoder_config import (
 )
 from code2lora_lsp.neural.transformers_decoder import TransformersDecoder
 from code2lora_lsp.neural.weights import load_backbone_weights
+from code2lora_lsp.runtime.choosing import Confidence
+from code2lora_lsp.runtime.confidence import Uncalibrated, load_calibration
+from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.text.fim import Order
 from code2lora_lsp.text.tokenizer import Tokenizer, fim_order
 
@@ -37,6 +40,7 @@ class LoadedModel:
     tokenizer: Tokenizer
     order: Order
     name: str
+    confidence: Confidence = field(default_factory=Uncalibrated)
 
 
 def load_model(folder: Path, settings: ModelSettings, report: ReportProgress) -> LoadedModel:
@@ -52,12 +56,13 @@ def load_model(folder: Path, settings: ModelSettings, report: ReportProgress) ->
     tokenizer.fim_tokens()  # refuses before gigabytes are read
     order: Order = "spm" if fim_order(folder) == "spm" else "psm"
     raw = read_config_json(folder)
+    confidence = load_calibration(folder, backbone_fingerprint(folder))
     report("reading the weights", 10)
     backbone = _load_backbone(folder, raw, device, dtype)
     if device.type == "cpu":
         torch.set_num_threads(settings.threads or _threads_for(backbone))
     report("warming up", 90)
-    return LoadedModel(backbone, tokenizer, order, folder.name)
+    return LoadedModel(backbone, tokenizer, order, folder.name, confidence)
 
 
 def choose_device(settings: ModelSettings) -> tuple[torch.device, torch.dtype]:

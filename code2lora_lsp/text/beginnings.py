@@ -28,13 +28,8 @@ def beginnings(text: str, gap: Gap) -> list[str]:
     if not gap.line_after.strip():
         first = lines[0]
         ends = [match.end() for match in _END.finditer(first) if match.end() < len(first)]
-        found += [first[:end] for end in reversed(ends) if _follows(first, end)]
+        found += [first[:end] for end in reversed(ends)]
     return [one for one in found if one is text or _says_something(one)]
-
-
-def _follows(line: str, end: int) -> bool:
-    """Whether what comes next does not belong to what ends here."""
-    return line[end] not in "([" or line[end - 1] in "(["
 
 
 def _says_something(text: str) -> bool:

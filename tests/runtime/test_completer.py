@@ -117,3 +117,10 @@ def test_binding_another_mixer_forgets_what_was_shown_and_the_same_one_does_not(
     assert len(one.decoder.passes) == n_passes
     one.completer.bind(Prefers("x", after="nothing"))
     assert one.ask("x = an|\n").timings.new_tokens > 0, "the model was asked"
+
+
+def test_decoding_stops_where_nothing_longer_would_be_shown():
+    one = Asked("answer = something_long(and, more)\n", min_confidence=0.3)
+    one.decoder.peak = 5.0  # 0.36 per token
+    assert one.ask("x = |\n").reason is Reason.LOW_CONFIDENCE
+    assert len(one.decoder.passes) == 2, "after the prompt and after the first of two tokens"

@@ -1,0 +1,91 @@
+"""What of a draft is shown: all of it, a beginning that is sure enough, or nothing and why."""
+
+import math
+
+import pytest
+
+from code2lora_lsp.runtime.api import NoCompletion, Reason
+from code2lora_lsp.runtime.choosing import Chooser, Draft
+from code2lora_lsp.runtime.confidence import Uncalibrated
+from code2lora_lsp.text.gap import Gap
+
+HERE = Gap("x = ", "\n")
+
+
+def draft(*tokens, cut=False):
+    """Tokens as (text, p); p ``None`` repeats what was typed."""
+    text, ends = "", []
+    for piece, _ in tokens:
+        text += piece
+        ends.append(len(text))
+    log_ps = tuple(None if p is None else math.log(p) for _, p in tokens)
+    return Draft(text, tuple(ends), log_ps, is_cut_short=cut)
+
+
+def chosen(one, least=0.3, gap=HERE, *, by_hand=False):
+    found = Chooser(Uncalibrated(), least).choose(one, gap, is_asked_for=by_hand)
+    return found.reason if isinstance(found, NoCompletion) else found.text
+
+
+@pytest.mark.parametrize(
+    ("p_name", "p_call", "p_argument", "shown"),
+    [
+        (0.9, 0.9, 0.9, "load(path)"),
+        (0.9, 0.9, 0.1, "load("),
+        (0.9, 0.1, 0.9, "load"),
+        (0.1, 0.9, 0.9, Reason.LOW_CONFIDENCE),
+    ],
+)
+def test_as_much_is_shown_as_is_sure_enough(p_name, p_call, p_argument, shown):
+    one = draft(("load", p_name), ("(", p_call), ("path", p_argument), (")", 1.0), ("\n", 0.5))
+    assert chosen(one) == shown
+    assert chosen(one, by_hand=True) == "load(path)", "by hand all of it"
+
+
+def test_in_front_of_code_it_is_the_whole_or_nothing():
+    one = draft(("load", 0.9), ("(", 0.9), ("path", 0.1), (")", 1.0))
+    assert chosen(one, gap=Gap("x = ", " + 1\n")) is Reason.LOW_CONFIDENCE
+
+
+def test_of_several_lines_those_are_shown_that_are_sure():
+    one = draft(("\n    a()", 0.9), ("\n    b()", 0.9), ("\n    c()", 0.1))
+    assert chosen(one, gap=Gap("def f():", "\n", 8)) == "\n    a()\n    b()"
+
+
+def test_a_sign_alone_is_no_suggestion_in_place_of_a_line():
+    assert chosen(draft(("(", 0.9), ("path", 0.1), (")", 1.0))) is Reason.LOW_CONFIDENCE
+
+
+def test_what_only_repeats_the_typed_text_does_not_count():
+    found = Chooser(Uncalibrated(), 0.0).choose(
+        draft(("", None), ("a", 0.5), ("b", 0.5)), HERE, is_asked_for=False
+    )
+    assert (found.text, found.confidence) == ("ab", pytest.approx(0.25))
+    assert found.log_probability == pytest.approx(math.log(0.5))
+
+
+def test_the_line_break_that_is_not_shown_does_not_count():
+    found = Chooser(Uncalibrated(), 0.5).choose(
+        draft(("a", 0.6), ("\n", 0.01)), HERE, is_asked_for=False
+    )
+    assert found.confidence == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("text", "shown"), [("a.connec", "a."), ("a.b)", "a.b"), ("abc", "abc")])
+def test_a_word_that_a_budget_cut_is_left_out(text, shown):
+    one = draft((text, 1.0), cut=True)
+    assert chosen(one) == shown
+    assert chosen(draft((text, 1.0))) == ("a.b" if text == "a.b)" else text)
+
+
+def test_nothing_has_its_reason():
+    assert chosen(draft()) is Reason.EMPTY
+    assert chosen(draft((" \n", 1.0))) is Reason.EMPTY
+    assert chosen(draft(("\nx", 1.0))) is Reason.EMPTY
+    assert chosen(draft((")", 1.0))) is Reason.FILTERED
+
+
+def test_what_falls_below_the_least_is_hopeless_for_good():
+    chooser = Chooser(Uncalibrated(), 0.3)
+    assert not chooser.is_hopeless([None, math.log(0.5)])
+    assert chooser.is_hopeless([None, math.log(0.5), math.log(0.5)])
