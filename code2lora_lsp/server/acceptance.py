@@ -45,7 +45,7 @@ class _Watched:
 
 
 class Acceptance:
-    """Watches the offers of open documents, one for each.
+    """Watches the last answer in every open document: one offer, or that and its alternatives.
 
     Args:
         text_of: a document's key → its text now; ``None`` if it is not open.
@@ -57,24 +57,23 @@ class Acceptance:
     ) -> None:
         self._text_of, self._clock = text_of, clock
         self._ids = count(1)
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, tuple[_Open, ...]] = {}
         self._remembered: dict[str, bool] = {}
         self._watched: dict[str, _Watched] = {}
         self._counts = AcceptanceCounts()
 
-    def offered(self, document: str, offer: Offer) -> str:
-        """An item is about to be answered with; its id. The rest of the last one keeps that one's.
+    def offered(self, document: str, *offers: Offer) -> list[str]:
+        """Items are about to be answered with; their ids. The rest of an open one keeps its id.
 
-        What no editor shows, as the answer came too late, never comes here.
+        What no editor shows, as the answer came too late, never comes here. Alternatives are
+        shown as one.
         """
-        last = self._open.get(document)
-        if last is not None and offer.is_rest_of(last.offer):
-            return last.offer_id
-        offer_id = str(next(self._ids))
-        self._open[document] = _Open(offer_id, offer, offer.n_given)
-        _put(self._remembered, offer_id, value=False, most=MOST_REMEMBERED)
-        self._count(AcceptanceCounts(shown=1))
-        return offer_id
+        before = self._open.get(document, ())
+        now = [_known(before, offer) or self._new(offer) for offer in offers]
+        self._open[document] = tuple(now)
+        if now[0] not in before:
+            self._count(AcceptanceCounts(shown=1))
+        return [one.offer_id for one in now]
 
     def watches(self, document: str) -> bool:
         """Whether ``changed`` needs to be told of edits of a document."""
@@ -84,34 +83,32 @@ class Acceptance:
 
     def changed(self, document: str, edit: Edit, text: str) -> None:
         """One edit was made; ``text`` is the document after it."""
-        for offer_id, one in list(self._watched.items()):
-            if one.document == document:
-                self._watched[offer_id] = replace(one, placed=one.placed.after(edit))
-        now = self._open.get(document)
-        if now is None:
+        for offer_id, seen in list(self._watched.items()):
+            if seen.document == document:
+                self._watched[offer_id] = replace(seen, placed=seen.placed.after(edit))
+        moved = [_moved(one, text) for one in self._open.pop(document, ())]
+        left = list(filter(None, moved))
+        if not left:
             return
-        n_taken = now.offer.n_taken(text)
-        if n_taken is None:
-            del self._open[document]
-            return
-        how = step(now.offer.text, now.n_taken, n_taken)
-        first = now.n_taken if how and now.first is None else now.first
-        self._open[document] = now = replace(now, n_taken=n_taken, first=first)
-        if how is Step.WHOLE:
-            self._accept_whole(document, now)
-        elif how is not None:
-            self._count(_ONE[how])
-            self._watch(document, now)
+        self._open[document] = tuple(one for one, _ in left)
+        taken = [(one, how) for one, how in left if how is not None]
+        for one, how in sorted(taken, key=lambda pair: pair[1] is not Step.WHOLE)[:1]:
+            if how is Step.WHOLE:
+                self._accept_whole(document, one)
+            else:
+                self._count(_ONE[how])
+                self._watch(document, one)
 
     def accepted(self, offer_id: str) -> None:
         """The editor says so; once for each offer, whatever was seen in the edits before."""
         if self._remembered.get(offer_id, True):
             return
-        for document, one in list(self._open.items()):
-            if one.offer_id == offer_id:
-                taken = replace(one, n_taken=len(one.offer.text), first=one.first or 0)
-                self._accept_whole(document, taken)
-                return
+        for document, offers in list(self._open.items()):
+            for one in offers:
+                if one.offer_id == offer_id:
+                    taken = replace(one, n_taken=len(one.offer.text), first=one.first or 0)
+                    self._accept_whole(document, taken)
+                    return
         self._remembered[offer_id] = True
         self._count(_ONE[Step.WHOLE])
 
@@ -149,6 +146,11 @@ class Acceptance:
         """What was counted and not taken yet."""
         return self._counts
 
+    def _new(self, offer: Offer) -> _Open:
+        offer_id = str(next(self._ids))
+        _put(self._remembered, offer_id, value=False, most=MOST_REMEMBERED)
+        return _Open(offer_id, offer, offer.n_given)
+
     def _accept_whole(self, document: str, one: _Open) -> None:
         del self._open[document]
         if not self._remembered.get(one.offer_id, False):
@@ -168,6 +170,21 @@ class Acceptance:
 
     def _count(self, more: AcceptanceCounts) -> None:
         self._counts = self._counts + more
+
+
+def _known(before: tuple[_Open, ...], offer: Offer) -> _Open | None:
+    """The open offer of which this is the rest."""
+    return next((one for one in before if offer.is_rest_of(one.offer)), None)
+
+
+def _moved(one: _Open, text: str) -> tuple[_Open, Step | None] | None:
+    """The offer after an edit, and what that brought of it; ``None`` if it is gone."""
+    n_taken = one.offer.n_taken(text)
+    if n_taken is None:
+        return None
+    how = step(one.offer.text, one.n_taken, n_taken)
+    first = one.n_taken if how and one.first is None else one.first
+    return replace(one, n_taken=n_taken, first=first), how
 
 
 def _put(known: dict[str, T], key: str, value: T, *, most: int) -> None:

@@ -70,5 +70,5 @@ def _item(ls: Code2LoraServer, proposal: Proposal) -> types.CompletionItem:
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
         text_edit=types.TextEdit(where, line),
-        command=ls.metrics.offered(proposal.document, start, proposal.end, line),
+        command=ls.metrics.offered(proposal.document, start, proposal.end, line)[0],
     )

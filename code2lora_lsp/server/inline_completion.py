@@ -34,13 +34,10 @@ async def inline_completion(
     proposal = await ask(ls, question)
     if proposal is None:
         return types.InlineCompletionList(items=[])
-    first = types.InlineCompletionItem(
-        insert_text=proposal.text,
-        range=proposal.range,
-        command=ls.metrics.offered(proposal.document, proposal.start, proposal.end, proposal.text),
-    )
-    others = [
-        types.InlineCompletionItem(insert_text=text, range=proposal.range)
-        for text in proposal.alternatives
+    texts = (proposal.text, *proposal.alternatives)
+    commands = ls.metrics.offered(proposal.document, proposal.start, proposal.end, *texts)
+    items = [
+        types.InlineCompletionItem(insert_text=text, range=proposal.range, command=command)
+        for text, command in zip(texts, commands, strict=True)
     ]
-    return types.InlineCompletionList(items=[first, *others])
+    return types.InlineCompletionList(items=items)

@@ -43,16 +43,20 @@ class Metrics:
         return self._session.settings.metrics.enabled
 
     def offered(
-        self, document: OpenDocument, start: int, end: int, text: str
-    ) -> types.Command | None:
-        """An item is about to be answered with; the command that its acceptance runs."""
+        self, document: OpenDocument, start: int, end: int, *texts: str
+    ) -> list[types.Command | None]:
+        """Items are about to be answered with; the command that each one's acceptance runs."""
         if not self.is_on:
-            return None
+            return [None] * len(texts)
         whole = document.snapshot().text
-        offer = Offer(whole[:start], whole[start:end], whole[end:], text)
-        offer_id = self._acceptance.offered(document_key(document.uri), offer)
+        around = whole[:start], whole[start:end], whole[end:]
+        offers = [Offer(*around, text) for text in texts]
+        ids = self._acceptance.offered(document_key(document.uri), *offers)
         self._arm()
-        return types.Command(title="accepted", command=protocol.ACCEPTED, arguments=[offer_id])
+        return [
+            types.Command(title="accepted", command=protocol.ACCEPTED, arguments=[offer_id])
+            for offer_id in ids
+        ]
 
     def watcher(self, document: OpenDocument) -> Callable[[Edit], None] | None:
         """Who wants to hear of each edit to a document, after it was made; usually nobody."""

@@ -19,9 +19,9 @@ class Editor:
         self.text, self.clock = text, Clock()
         self.acceptance = Acceptance(lambda _: self.text, self.clock)
 
-    def offer(self, text=TEXT, at=CURSOR):
-        offer = Offer(self.text[:at], "", self.text[at:], text)
-        return self.acceptance.offered("a.py", offer)
+    def offer(self, *texts, at=CURSOR):
+        offers = [Offer(self.text[:at], "", self.text[at:], text) for text in texts or (TEXT,)]
+        return self.acceptance.offered("a.py", *offers)[0]
 
     def edit(self, at, text, n_removed=0):
         self.text = self.text[:at] + text + self.text[at + n_removed :]
@@ -89,7 +89,7 @@ def test_typing_through_is_no_acceptance_and_shows_nothing_new(editor):
     for at, char in enumerate(TEXT):
         editor.edit(CURSOR + at, char)
         if at + 1 < len(TEXT):
-            assert editor.offer(TEXT[at + 1 :], CURSOR + at + 1) == first
+            assert editor.offer(TEXT[at + 1 :], at=CURSOR + at + 1) == first
     assert editor.counts() == AcceptanceCounts(shown=1)
     assert editor.wait() == AcceptanceCounts(shown=1)
 
@@ -106,6 +106,25 @@ def test_another_offer_is_shown_anew(editor):
     editor.offer()
     editor.offer("max(prices)")
     assert editor.counts().shown == 2
+
+
+def test_alternatives_are_shown_as_one_and_any_can_be_accepted(editor):
+    editor.offer("sum(prices)", "sum(prices) + 1", "max(prices)")
+    editor.edit(CURSOR, "max(prices)")
+    assert editor.counts() == AcceptanceCounts(shown=1, accepted=1)
+    assert editor.wait().kept == 1
+
+
+def test_an_alternative_that_is_whole_counts_before_a_longer_one_begun(editor):
+    editor.offer("sum(prices)\n    more()", "sum(prices)")
+    editor.edit(CURSOR, "sum(prices)")
+    assert editor.counts() == AcceptanceCounts(shown=1, accepted=1)
+
+
+def test_what_several_begin_with_is_one_word(editor):
+    editor.offer("sum(prices)", "sum(costs)")
+    editor.edit(CURSOR, "sum")
+    assert editor.counts() == AcceptanceCounts(shown=1, accepted_words=1)
 
 
 def test_what_still_stands_after_thirty_seconds_is_kept(editor):
@@ -177,6 +196,6 @@ def test_no_more_than_a_few_acceptances_are_watched_at_once():
     editor = Editor("")
     for _ in range(MOST_WATCHED + 20):
         at = len(editor.text)
-        editor.offer("again(1)\n", at)
+        editor.offer("again(1)\n", at=at)
         editor.edit(at, "again(1)\n")
     assert editor.wait().judged == MOST_WATCHED
