@@ -44,11 +44,12 @@ class CompletionSettings:
 
     Attributes:
         max_tokens: most tokens decoded for one suggestion.
-        max_lines: most lines of one suggestion that was asked for by hand.
+        max_lines: most lines of one suggestion, asked for by hand or where a block begins.
         prompt_tokens: budget of the whole prompt.
         suffix_tokens: part of it kept for text after the cursor.
         deadline_s: seconds after which what is there is offered.
-        min_confidence: least mean probability per token (0–1) a suggestion needs to be shown.
+        min_confidence: while typing, as much of a suggestion is shown as is right with this
+            probability (0–1; see ``runtime.confidence``); asked for by hand, all of it.
         fallback: offer ``textDocument/completion``: ``auto`` only to clients without inline
             completion.
         max_document_chars: larger documents get no suggestions.
@@ -61,7 +62,7 @@ class CompletionSettings:
     prompt_tokens: int = 1024
     suffix_tokens: int = 128
     deadline_s: float = 5.0
-    min_confidence: float = 0.0
+    min_confidence: float = 0.35
     fallback: Literal["auto", "always", "never"] = "auto"
     max_document_chars: int = 1_000_000
     languages: tuple[str, ...] = ("python",)

@@ -220,7 +220,7 @@ def show_completion(server: Server, folder: Path, version: int) -> None:
     position = {"line": line, "character": len(before) - before.rfind("\n") - 1}
     asked_s = time.monotonic()
     params = {
-        "textDocument": {"uri": uri}, "position": position, "context": {"triggerKind": 2},
+        "textDocument": {"uri": uri}, "position": position, "context": {"triggerKind": 1},
     }  # fmt: skip
     items = server.request("textDocument/inlineCompletion", params)["items"]
     took_ms = (time.monotonic() - asked_s) * 1000

@@ -66,7 +66,7 @@ def test_a_commit_changes_the_adapter_behind_the_next_completion(repo, options):
         assert second["drift"] > 0
         assert client.status()["message"] == f"adapter @ {repo.head[:6]}"
         for items in (before, after):
-            assert len(items) == 1
+            assert 1 <= len(items) <= 3
             assert items[0]["range"]["start"] == {"line": 5, "character": CURSOR[1]}
         assert client.shut_down() == 0
 
@@ -143,7 +143,7 @@ def test_unloading_frees_the_model_and_a_refresh_brings_it_back(repo, options):
         until_s = time.monotonic() + 30
         while client.status()["engine"]["state"] != "ready" and time.monotonic() < until_s:
             time.sleep(0.05)
-        assert len(client.inline(name, *CURSOR, invoked=True)) == 1
+        assert client.inline(name, *CURSOR, invoked=True)
 
 
 def test_a_secrets_file_is_never_completed(repo, options):
