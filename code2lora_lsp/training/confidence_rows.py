@@ -31,8 +31,8 @@ from code2lora_lsp.text.source_filters import is_own_source_path, reason_to_drop
 
 HIDDEN_SHARE = 1 / 6
 MOST_HIDDEN = 12
-_KEPT_BEFORE_CHARS = 6_000
-_KEPT_AFTER_CHARS = 3_000
+_KEPT_BEFORE_CHARS = 20_000
+_KEPT_AFTER_CHARS = 4_000
 _AS_NOBODY = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost")
 
 
