@@ -6,6 +6,7 @@ Everything here runs on the engine's thread.
 import time
 import urllib.parse
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from pathspec import GitIgnoreSpec
 
@@ -90,6 +91,7 @@ class Completer:
         self._mixer: Mixer | None = None
         self._shown = ShownTexts()
         self._last_prompt: tuple[int, ...] = ()
+        self._next: _Place | None = None
 
     def bind(self, mixer: Mixer | None) -> None:
         """Mix what ``mixer`` knows into every completion from here on; forgets if it is another."""
@@ -105,6 +107,22 @@ class Completer:
         """Compute the last prompt with what is bound now; ``check`` may stop it."""
         if self._last_prompt:
             self._session.feed(self._last_prompt, check)
+
+    def prepare(self, check: Callable[[], None]) -> None:
+        """Read, while nobody waits, what the next request will most likely ask about.
+
+        That is the place behind the suggestion, should it be accepted; on the way to it lie the
+        places where it is typed. A window about to jump does so now.
+        """
+        place, self._next = self._next, None
+        if place is None:
+            return
+        kept, _ = self._decoding.healer.split(place.before)
+        prompt = self._prompts.build(
+            place.uri, kept, place.after, place.path, room_tokens=self._prompts.jump_room_tokens
+        )
+        self._last_prompt = prompt.token_ids
+        self._session.feed(prompt.token_ids, check)
 
     def complete(
         self,
@@ -129,6 +147,7 @@ class Completer:
         kept, typed = self._decoding.healer.split(question.gap.before)
         prompt = self._prompts.build(request.document.uri, kept, question.gap.after, request.path)
         self._last_prompt = prompt.token_ids
+        self._next = None
         is_asked_for = question.is_asked_for
         writing = Writing(
             prompt.token_ids, typed, question.gap, None if is_asked_for else self._chooser,
@@ -144,6 +163,7 @@ class Completer:
         draft = self._drafter.first(writing, fed.logits, forks)
         first = self._chooser.choose(draft, question.gap, is_asked_for=is_asked_for)
         choices = [first] if isinstance(first, Choice) else []
+        self._next = _place_behind(question, choices[0].text if choices else "")
         if forks:
             choices += alternatives(
                 self._drafter, self._chooser, writing, forks, choices[0] if choices else None
@@ -165,6 +185,21 @@ class Completer:
         )  # fmt: skip
         self._shown.remember(request.document.uri, shown)
         return _offer(question, shown, adapter_commit, timings)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Between two texts of a document."""
+
+    uri: str
+    path: str | None
+    before: str
+    after: str
+
+
+def _place_behind(question: Question, text: str) -> _Place:
+    request, gap = question.request, question.gap
+    return _Place(request.document.uri, request.path, gap.before + text, gap.after)
 
 
 def _offer(

@@ -108,7 +108,9 @@ class PromptBuilder:
         self._prefix_budget = prompt_tokens - self._suffix_budget - N_MARKERS
         self._windows: dict[str, _Window] = {}
 
-    def build(self, uri: str, before: str, after: str, path: str | None = None) -> FimPrompt:
+    def build(
+        self, uri: str, before: str, after: str, path: str | None = None, *, room_tokens: int = 0
+    ) -> FimPrompt:
         """Prompt for a cursor between two texts.
 
         Args:
@@ -117,8 +119,10 @@ class PromptBuilder:
             after: text behind the cursor, line breaks as LF.
             path: of the document in its repository; put first as ``# path`` when the window
                 reaches back to the start of the file.
+            room_tokens: the window jumps now if it has less room than this left, and not when it
+                has none: for prompts that are read while nobody waits.
         """
-        prefix = self._prefix(uri, before, f"# {path}\n" if path else "")
+        prefix = self._prefix(uri, before, f"# {path}\n" if path else "", room_tokens)
         suffix = self._suffix(after)
         fim = self.fim
         if self.order == "spm":
@@ -127,13 +131,18 @@ class PromptBuilder:
             ids = (fim.prefix, *prefix, fim.suffix, *suffix, fim.middle)
         return FimPrompt(ids, self.order, len(prefix), len(suffix))
 
-    def _prefix(self, uri: str, before: str, header: str) -> tuple[int, ...]:
+    @property
+    def jump_room_tokens(self) -> int:
+        """An eighth of the prefix budget: half of what a jump gains."""
+        return self._prefix_budget // 8
+
+    def _prefix(self, uri: str, before: str, header: str, room_tokens: int) -> tuple[int, ...]:
         start = self._remembered_start(uri, before)
         is_near = len(before) - start <= self._prefix_budget * MOST_CHARS_PER_TOKEN
         ids = self._encoded(before[start:], header if start == 0 else "") if is_near else ()
         is_short = start > 0 and len(ids) < self._prefix_budget // 2
-        if not is_near or is_short or len(ids) > self._prefix_budget:
-            start = self._fresh_start(before, header)
+        if not is_near or is_short or len(ids) > self._prefix_budget - room_tokens:
+            start = self._fresh_start(before, header, room_tokens)
             ids = self._encoded(before[start:], header if start == 0 else "")
         self._remember(uri, _Window(start, before[start : start + 200]))
         return ids[-self._prefix_budget :]
@@ -157,11 +166,11 @@ class PromptBuilder:
         found = before.rfind("\n" + window.head)
         return found + 1
 
-    def _fresh_start(self, before: str, header: str) -> int:
+    def _fresh_start(self, before: str, header: str, room_tokens: int) -> int:
         """Start of a window that fills three quarters of the budget; 0 if the whole text fits."""
         if len(before) <= self._prefix_budget * MOST_CHARS_PER_TOKEN:
             whole = self._encoded(before, header)
-            if len(whole) <= self._prefix_budget:
+            if len(whole) <= self._prefix_budget - room_tokens:
                 return 0
         room = self._prefix_budget * 3 // 4
         end, part_start = len(before), before.rfind("\n") + 1

@@ -1,0 +1,55 @@
+"""What the engine gets ready after an answer, while nobody waits."""
+
+from tests.fakes import PlantedDecoder
+from tests.runtime.running_engine import WAIT_S, Gate, until
+
+LINE = "value = compute(value, 1)\n"
+
+
+def ask_and_rest(one, marked, **fields):
+    """An answer's timings, once the engine has nothing left to do."""
+    timings = one.ask(marked, **fields).timings
+    until(lambda: not one.engine.is_busy and one.engine._completer._next is None)
+    return timings
+
+
+def test_no_key_waits_for_a_window_to_jump(start):
+    """Typed on and on, the window must jump; what that costs is read between the keys."""
+    one = start(PlantedDecoder("z\n"), prompt_tokens=400, suffix_tokens=20)
+    text, starts, longest = LINE * 10, set(), 0
+    ask_and_rest(one, text + "|\n")
+    for typed in LINE * 20:
+        text += typed
+        timings = ask_and_rest(one, text + "|\n")
+        longest = max(longest, timings.prompt_tokens - timings.reused_tokens)
+        starts.add(len(text) - timings.prompt_tokens)
+    assert len(starts) > 3, "it jumped more than once"
+    assert longest <= 2
+
+
+def test_a_suggestion_that_is_accepted_was_read_before(start):
+    one = start(PlantedDecoder("compute(a)"))
+    ask_and_rest(one, "x = |\n")
+    n_passes = len(one.decoder.passes)
+    one.decoder.answer = lambda _: ""
+    one.ask("x = compute(a)|\n")
+    assert len(one.decoder.passes) == n_passes
+
+
+def test_getting_ready_gives_way_to_a_request(start):
+    one = start(PlantedDecoder("z\n"), prompt_tokens=400, suffix_tokens=20)
+    gate, passes = Gate(), one.decoder.passes
+
+    def hold_what_is_read_after_decoding():
+        sizes = [size for _, size in passes]
+        if 1 in sizes[:-1] and sizes[-1] > 1:
+            gate()
+
+    one.decoder.before_step = hold_what_is_read_after_decoding
+    one.submit(LINE * 13 + "|\n").result(WAIT_S)
+    assert gate.reached.wait(WAIT_S), "a window this full jumps while idle"
+    n_passes = len(passes)
+    found = one.submit("y = |\n", uri="file:///b.py")
+    gate.open.set()
+    assert found.result(WAIT_S).text == "z"
+    assert passes[n_passes][1] < 64, "the other chunks were not run"
