@@ -114,7 +114,7 @@ class Completer:
         That is the place behind the suggestion, should it be accepted; on the way to it lie the
         places where it is typed. A window about to jump does so now.
         """
-        place, self._next = self._next, None
+        place = self._next
         if place is None:
             return
         kept, _ = self._decoding.healer.split(place.before)
@@ -123,6 +123,7 @@ class Completer:
         )
         self._last_prompt = prompt.token_ids
         self._session.feed(prompt.token_ids, check)
+        self._next = None
 
     def complete(
         self,

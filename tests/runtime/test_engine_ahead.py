@@ -3,7 +3,7 @@
 from tests.fakes import PlantedDecoder
 from tests.runtime.running_engine import WAIT_S, Gate, until
 
-LINE = "value = compute(value, 1)\n"
+LINES = [f"value_{number:02} = compute({number:02})\n" for number in range(40)]
 
 
 def ask_and_rest(one, marked, **fields):
@@ -16,9 +16,9 @@ def ask_and_rest(one, marked, **fields):
 def test_no_key_waits_for_a_window_to_jump(start):
     """Typed on and on, the window must jump; what that costs is read between the keys."""
     one = start(PlantedDecoder("z\n"), prompt_tokens=400, suffix_tokens=20)
-    text, starts, longest = LINE * 10, set(), 0
+    text, starts, longest = "".join(LINES[:10]), set(), 0
     ask_and_rest(one, text + "|\n")
-    for typed in LINE * 20:
+    for typed in "".join(LINES[10:]):
         text += typed
         timings = ask_and_rest(one, text + "|\n")
         longest = max(longest, timings.prompt_tokens - timings.reused_tokens)
@@ -46,7 +46,7 @@ def test_getting_ready_gives_way_to_a_request(start):
             gate()
 
     one.decoder.before_step = hold_what_is_read_after_decoding
-    one.submit(LINE * 13 + "|\n").result(WAIT_S)
+    one.submit("".join(LINES[:15]) + "|\n").result(WAIT_S)
     assert gate.reached.wait(WAIT_S), "a window this full jumps while idle"
     n_passes = len(passes)
     found = one.submit("y = |\n", uri="file:///b.py")
