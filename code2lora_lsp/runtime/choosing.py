@@ -72,23 +72,27 @@ class Chooser:
 
     def choose(self, draft: Draft, gap: Gap, *, is_asked_for: bool) -> Choice | NoCompletion:
         """The whole of what is worth inserting if asked for by hand; else as far as it is sure."""
-        if not draft.text.strip():
-            return NoCompletion(Reason.EMPTY)
         raw = draft.text
         if draft.is_cut_short and not is_finished(raw, gap):
             raw = _LAST_WORD.sub("", raw) or raw
         text = trim(raw, gap)
         if not text:
-            return NoCompletion(Reason.EMPTY if raw.startswith("\n") else Reason.FILTERED)
+            gave_up = draft.is_cut_short and self.is_hopeless(draft.log_probabilities)
+            if gave_up and not is_asked_for:
+                return self._unsure(_of_new(draft.log_probabilities))
+            is_empty = not raw.strip() or raw.startswith("\n")
+            return NoCompletion(Reason.EMPTY if is_empty else Reason.FILTERED)
         whole = self._rated(text, draft)
         if is_asked_for or whole.confidence >= self._least:
             return whole
         rated = (self._rated(part, draft) for part in beginnings(text, gap)[1:])
         sure = next((one for one in rated if one.confidence >= self._least), None)
-        return sure or NoCompletion(
-            Reason.LOW_CONFIDENCE,
-            f"right with probability {whole.confidence:.2f}, {self._least:.2f} is asked for",
-        )
+        return sure or self._unsure(draft.behind(text))
+
+    def _unsure(self, log_probabilities: Sequence[float]) -> NoCompletion:
+        right = self._confidence.probability(log_probabilities)
+        detail = f"right with probability {right:.2f}, {self._least:.2f} is asked for"
+        return NoCompletion(Reason.LOW_CONFIDENCE, detail)
 
     def _rated(self, text: str, draft: Draft) -> Choice:
         log_probabilities = draft.behind(text)

@@ -10,7 +10,7 @@ from code2lora_lsp.neural.mixing import Mixer
 from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.runtime.choosing import Chooser, Draft
 from code2lora_lsp.runtime.decoding import Decoding, Fork
-from code2lora_lsp.text.extent import is_finished, is_left_open
+from code2lora_lsp.text.extent import is_finished, without_open_end
 from code2lora_lsp.text.gap import Gap
 from code2lora_lsp.text.loops import loop_start
 from code2lora_lsp.text.tokenizer import Tokenizer
@@ -101,8 +101,10 @@ class Drafter:
             second_round = loop_start(token_ids)
             if second_round is not None:
                 text = self._text(token_ids[:second_round], writing.typed)
-                text = "" if is_left_open(text, writing.gap) else text
+                text = without_open_end(text, writing.gap)
                 break
+        if is_cut_short and "\n" in text:
+            text = without_open_end(text, writing.gap)
         return Draft(text, tuple(ends), tuple(log_ps), is_cut_short=is_cut_short)
 
     def _is_over(self, writing: Writing, n_tokens: int, log_ps: list[float | None]) -> bool:

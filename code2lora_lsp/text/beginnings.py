@@ -3,6 +3,7 @@
 import re
 
 from code2lora_lsp.text.gap import Gap
+from code2lora_lsp.text.syntax import Scanner, is_string_or_comment
 
 _END = re.compile(
     r"""
@@ -28,8 +29,16 @@ def beginnings(text: str, gap: Gap) -> list[str]:
     if not gap.line_after.strip():
         first = lines[0]
         ends = [match.end() for match in _END.finditer(first) if match.end() < len(first)]
-        found += [first[:end] for end in reversed(ends)]
+        parts = (first[:end] for end in reversed(ends))
+        found += [part for part in parts if not _is_inside_own_string(part, gap)]
     return [one for one in found if one is text or _says_something(one)]
+
+
+def _is_inside_own_string(part: str, gap: Gap) -> bool:
+    scanner = Scanner(gap.syntax, gap.still_open)
+    scanner.read(part)
+    own = scanner.open[len(gap.still_open) :]
+    return bool(own) and is_string_or_comment(own[-1])
 
 
 def _says_something(text: str) -> bool:

@@ -14,12 +14,19 @@ def is_finished(raw: str, gap: Gap) -> bool:
     return extent(gap.indented(raw), gap, is_whole=False)[1]
 
 
+def without_open_end(text: str, gap: Gap) -> str:
+    """``text`` without the lines at its end that stop inside what they opened."""
+    while text and is_left_open(text, gap):
+        text = text.rpartition("\n")[0]
+    return text
+
+
 def is_left_open(raw: str, gap: Gap) -> bool:
     """Whether ``raw`` ends inside a string or brackets of its own, other than after a comma.
 
     What stands behind the cursor may close them, and so may the lines below.
     """
-    if gap.line_after.strip() or "\n" in raw:
+    if gap.line_after.strip() or raw.endswith("\n"):
         return False
     scanner = Scanner(gap.syntax, gap.still_open)
     if scanner.read(raw) is not None:

@@ -76,7 +76,9 @@ def collect_rows(model: LoadedModel, clone: Path, plan: RowPlan) -> list[Row]:
     name = repository_of(clone)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve() / "work"
-        subprocess.run(["git", "clone", "--quiet", "--shared", clone, root], check=True)
+        # Nothing is checked out: a partial clone may lack what is not source.
+        command = ["git", "clone", "--quiet", "--shared", "--no-checkout", clone, root]
+        subprocess.run(command, check=True)
         texts = _hide_files(root, f"{plan.seed} {name}")
         settings = Settings(
             model=ModelSettings(backbone=plan.backbone),
@@ -96,27 +98,28 @@ def repository_of(clone: Path) -> str:
 
 
 def _hide_files(root: Path, seed: str) -> dict[str, str]:
-    """Take some files out of a work tree by a commit; path → text of those."""
-    listed = _git(root, "ls-files", "*.py").splitlines()
-    texts = {path: _text(root / path) for path in listed if is_own_source_path(path)}
+    """Take some files out of HEAD's tree by a commit; path → text of those."""
+    listed = _git(root, "ls-tree", "-r", "--name-only", "HEAD").splitlines()
+    texts = {path: _text(root, path) for path in listed if is_own_source_path(path)}
     good = [p for p, t in texts.items() if t and "\r" not in t and reason_to_drop(t) is None]
     good.sort(key=lambda path: hashlib.sha256(f"{seed} {path}".encode()).digest())
     hidden = good[: max(2, min(MOST_HIDDEN, int(len(good) * HIDDEN_SHARE)))]
-    _git(root, "rm", "--quiet", "--", *hidden)
+    _git(root, "read-tree", "HEAD")
+    _git(root, "rm", "--quiet", "--cached", "--", *hidden)
     _git(root, "commit", "--quiet", "--no-verify", "-m", "without the files that are asked about")
     return {path: texts[path] for path in hidden}
 
 
-def _text(path: Path) -> str:
+def _text(root: Path, path: str) -> str:
     try:
-        return path.read_bytes().decode()
-    except (OSError, UnicodeDecodeError):
+        return _git(root, "cat-file", "blob", f"HEAD:{path}")
+    except (subprocess.CalledProcessError, UnicodeDecodeError):
         return ""
 
 
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *_AS_NOBODY, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, check=True, capture_output=True).stdout.decode()
 
 
 def _cursors(texts: dict[str, str], plan: RowPlan, name: str) -> list[tuple[str, Gap, str]]:

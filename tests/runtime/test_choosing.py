@@ -85,6 +85,16 @@ def test_nothing_has_its_reason():
     assert chosen(draft((")", 1.0))) is Reason.FILTERED
 
 
+def test_no_suggestion_ends_inside_a_string_it_begins():
+    one = draft(("load", 0.99), ("(", 0.99), ('"', 0.99), ("name", 0.1), ('")', 1.0))
+    assert chosen(one) == "load("
+
+
+def test_white_space_before_giving_up_is_low_confidence_not_nothing():
+    assert chosen(draft(("\n    ", 0.1), cut=True)) is Reason.LOW_CONFIDENCE
+    assert chosen(draft(("\n    ", 0.1), cut=True), by_hand=True) is Reason.EMPTY
+
+
 def test_what_falls_below_the_least_is_hopeless_for_good():
     chooser = Chooser(Uncalibrated(), 0.3)
     assert not chooser.is_hopeless([None, math.log(0.5)])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from code2lora_lsp.text.extent import is_finished, is_left_open
+from code2lora_lsp.text.extent import is_finished, is_left_open, without_open_end
 from code2lora_lsp.text.fim import common_newline, with_lf
 from code2lora_lsp.text.gap import Gap
 from code2lora_lsp.text.trim import trim, with_newline
@@ -79,8 +79,22 @@ def test_the_documents_line_break_comes_back():
         ('x = "ab', "c(", "\n", False),
         ("x = ", "1  # (see", "\n", False),
         ("x = ", "f(1\n", "\n", False),
+        ("x = ", "1\ny = f(2", "\n", True),
         ("", "", "", False),
     ],
 )
 def test_text_that_ends_inside_what_it_opened_is_left_open(before, raw, after, is_open):
     assert is_left_open(raw, Gap(before, after)) is is_open
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("f(a)\ng(b, c", "f(a)"),
+        ('f(a)\ng(\n    "b', "f(a)\ng("),
+        ("f(a)\ng(b)", "f(a)\ng(b)"),
+        ("f(a", ""),
+    ],
+)
+def test_lines_that_stop_inside_what_they_opened_are_left_out(text, kept):
+    assert without_open_end(text, Gap("", "\n", 8)) == kept
