@@ -144,6 +144,7 @@ def toggle_completions(ls: Code2LoraServer, *given: object) -> protocol.Json:
     result = _toggle(ls, arguments)
     if not result["enabled"]:
         ls.session.pending.drop_all(Reason.OFF, str(result["scope"]))
+    ls.session.reason = None
     announce(ls)
     return result
 

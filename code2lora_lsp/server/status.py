@@ -39,7 +39,8 @@ async def announce_after(ls: Code2LoraServer, change: Awaitable[None]) -> None:
 
 
 def look_at(ls: Code2LoraServer, key: str | None) -> None:
-    """The user works in this document now; the status is about its repository."""
+    """The user works in this document now; the status is about it and its repository."""
     if ls.session.active != key:
         ls.session.active = key
+        ls.session.reason = None
         announce(ls)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.e2e.client import position
+from tests.e2e.client import position, uri_of
 from tests.e2e.fake import fake_client, plan
 
 LINE = plan("sum(prices)") + "total = \n"
@@ -131,6 +131,23 @@ def test_the_status_says_why_nothing_was_offered_until_something_is(client):
     client.wait_until(lambda: len(reasons()) >= before + 2)
     assert reasons()[before:] == ["LOW_CONFIDENCE", None]
     assert client.status()["lastEmpty"]["reason"] == "LOW_CONFIDENCE"
+
+
+def test_a_reason_goes_with_its_document_and_with_the_switch_that_was_thrown(client):
+    def told():
+        return client.messages("code2lora/statusChanged")[-1]["reason"]
+
+    client.open("a.py", LINE)
+    client.open("b.py", LINE)
+    client.execute("code2lora.toggleCompletions", {"language": "python"}).result()
+    assert client.inline("b.py", 0, 13) == []
+    client.wait_until(lambda: told() and told()["reason"] == "OFF")
+    client.notify("textDocument/didFocus", {"textDocument": {"uri": uri_of("a.py")}})
+    client.wait_until(lambda: told() is None)
+    assert client.inline("a.py", 0, 13) == []
+    client.wait_until(lambda: told() is not None)
+    client.execute("code2lora.toggleCompletions", {"language": "python"}).result()
+    client.wait_until(lambda: told() is None)
 
 
 def test_an_answer_taken_back_is_no_reason(client):
