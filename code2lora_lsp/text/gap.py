@@ -98,6 +98,8 @@ class Gap:
         if not opener.endswith(":" if self.syntax.is_indented else "{"):
             return False
         above = opener[opener.rfind("\n") + 1 :]
+        if above.lstrip().startswith(self.syntax.line_comments):
+            return False
         below = next((line for line in self.after.split("\n")[1:] if line.strip()), "")
         return indentation(below) <= indentation(above)
 

@@ -12,6 +12,7 @@ from code2lora_lsp.text.syntax import CLOSERS, OPENERS, Scanner
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _TRIVIAL = re.compile(r"\W*(?:pass|return|break|continue|else|try|finally|None|True|False)?\W*")
+_FIRST_WORD = re.compile(r"\w+")
 _QUOTES = ('"', "'", "`")
 _SHORTEST_REPEATED_START = 3
 
@@ -52,16 +53,26 @@ def _joined_to_what_follows(text: str, gap: Gap) -> str:
     if "\n" in text or not rest or not text.strip():
         return text
     for length in range(min(len(text), len(rest)), 0, -1):
-        is_whole_word = length == len(rest) or not (
-            _is_word(rest[length - 1]) and _is_word(rest[length])
-        )
-        is_said = gap.is_in_text or rest[:length].strip(")]}")
-        if is_whole_word and is_said and text.endswith(rest[:length]):
+        if text.endswith(rest[:length]) and _is_repetition(text, rest, length, gap):
             return text[:-length]
     within = text.find(rest.strip()) if len(rest.strip()) > _SHORTEST_REPEATED_START else -1
     if within >= 0 and _is_word(rest.strip()[0]) and not _is_word(text[within - 1 : within] or " "):
         return text[:within]
     return _unglued(text, rest, gap)
+
+
+def _is_repetition(text: str, rest: str, length: int, gap: Gap) -> bool:
+    """Whether the first ``length`` characters of ``rest``, with which ``text`` ends, are no chance.
+
+    They end no word early, nor begin in one, unless with so much of it that it is meant.
+    """
+    said = rest[:length]
+    if _is_word(said[-1]) and _is_word(rest[length : length + 1]):
+        return False
+    word = _FIRST_WORD.match(said)
+    if word and _is_word(text[:-length][-1:]) and len(word[0]) < _SHORTEST_REPEATED_START:
+        return False
+    return gap.is_in_text or bool(said.strip(")]}"))
 
 
 def _unglued(text: str, rest: str, gap: Gap) -> str:
