@@ -32,9 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 findings, 2 a clear error, 130 Ctrl+C).
 
     Set before torch is imported: its threads must sleep while they wait. Busy waiting takes the
-    core from whatever else runs, and doubled the time per keystroke where it was measured.
+    core from whatever else runs, and doubled the time per keystroke where it was measured. numpy
+    gets one thread: a second made a matrix times a vector seven times slower beside other work.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _print_what_the_encoding_can()
     parser = _parser()
     arguments = parser.parse_args(argv)
@@ -123,6 +125,11 @@ def _add_adapt(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser("adapt", help="follow a repository up to HEAD, now")
     parser.add_argument("repository", type=Path, nargs="?", default=Path())
     parser.add_argument("--out", type=Path, metavar="PEFT_DIR", help="also write a PEFT adapter")
+    parser.add_argument(
+        "--history", type=int, nargs="?", const=0, metavar="N",
+        help="show the commits followed so far: how far each moved the adapter, and whether what "
+        "was known before it helps with its lines; with N, as if the newest N had been",
+    )  # fmt: skip
     _add_rank(parser)
     _add_format(parser, argparse.SUPPRESS)
     _add_common(parser, AFTER)
@@ -153,7 +160,7 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     _add_rank(parser)
     _add_format(parser, argparse.SUPPRESS)
     _add_common(parser, AFTER)
-    parser.set_defaults(run=_adapt)
+    parser.set_defaults(run=_adapt, history=None)
 
 
 def _add_calibrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -288,12 +295,16 @@ def _place(place: str) -> tuple[Path, int, int]:
 
 
 def _adapt(arguments: argparse.Namespace) -> int:
+    from code2lora_lsp.check.history_table import followed_json, history_lines
     from code2lora_lsp.check.screen import progress_bars
+    from code2lora_lsp.runtime.commit_records import Followed
     from code2lora_lsp.runtime.export import NO_ADAPTER, refuse_file
     from code2lora_lsp.runtime.oneshot import OneShot
 
     if arguments.rank < 1:
         raise ConfigError(f"--rank {arguments.rank}: expected 1 or more")
+    if (arguments.history or 0) < 0:
+        raise ConfigError(f"--history {arguments.history}: expected a number of commits")
     if arguments.out:
         refuse_file(arguments.out)
     with progress_bars() as listener, OneShot(_settings(arguments), listener) as shot:
@@ -306,6 +317,12 @@ def _adapt(arguments: argparse.Namespace) -> int:
         if arguments.out:
             written = shot.backend.export_adapter(root, arguments.out, arguments.rank)
             rank, kept = written.rank, written.kept
+        followed = Followed()
+        if arguments.history is not None:
+            followed = shot.followed(status, arguments.history or None)
+    if arguments.history is not None and arguments.format == "json":
+        print(json.dumps(followed_json(status.root, followed)))
+        return EXIT_OK
     if arguments.format == "json":
         facts = {**asdict(status), "state": status.state.value, "rank": rank, "kept": kept}
         print(json.dumps(facts))
@@ -315,6 +332,8 @@ def _adapt(arguments: argparse.Namespace) -> int:
     if arguments.out:
         loss = f", which keeps {kept:.1%} of the whole update" if kept < 1 else ""
         print(f"written to {arguments.out}{loss}")
+    if arguments.history is not None:
+        print(*history_lines(followed), sep="\n")
     return EXIT_OK
 
 

@@ -58,6 +58,27 @@ def test_adapt_writes_a_peft_folder_that_changes_the_logits(run, repo, tmp_path)
     assert not torch.allclose(plain, adapted, atol=1e-5)
 
 
+def test_adapt_shows_the_followed_commits(run, repo, tmp_path):
+    states = "--set", f"follow.stateDir={tmp_path}"
+    run("adapt", repo.root, *states)
+    done = run("adapt", repo.root, *states, "--history", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    kept = json.loads(done.stdout)
+    assert [row["commit"] for row in kept["commits"]] == [repo.head] == [kept["referenceCommit"]]
+    assert "no lines were scored yet" in run("adapt", repo.root, *states, "--history").stdout
+
+
+def test_adapt_shows_what_following_the_newest_commits_would_have_brought(run, repo, tmp_path):
+    states = "--set", f"follow.stateDir={tmp_path}"
+    done = run("adapt", repo.root, *states, "--history", "1")
+    assert done.returncode == 0, done.stderr
+    newest, before = done.stdout.splitlines()[2:4]
+    assert newest.startswith(repo.head[:8])
+    assert int(newest.split()[-1]) > 0
+    assert before.split()[-1] == "0"
+    assert "better in" in done.stdout
+
+
 def test_check_is_usable_and_says_so_in_json(run, repo):
     run("adapt", repo.root)
     done = run("--check", repo.root, "--format", "json", "--deep")

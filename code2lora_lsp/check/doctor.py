@@ -11,6 +11,7 @@ from pathlib import Path
 from code2lora_lsp.check.report import Finding, Verdict
 from code2lora_lsp.config import Settings, state_root
 from code2lora_lsp.errors import Code2LoraError, FollowError
+from code2lora_lsp.runtime.acceptance_counts import counts_path, read_counts
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def examine(settings: Settings, folder: Path, *, deep: bool) -> Iterator[Finding
         "watcher": lambda: _watcher(settings, folder),
         "state_store": lambda: _state_store(settings),
         "adapter": lambda: _adapter(settings, folder),
+        "metrics": lambda: _metrics(settings),
     }
     if deep:
         checks["completion"] = lambda: _completion(settings, folder)
@@ -191,6 +193,22 @@ def _adapter(settings: Settings, folder: Path) -> Finding:
         )
     behind = f"{total - done} of {total} commits behind HEAD" if done < total else "up to date"
     return Finding("adapter", Verdict.OK, f"state @ {commit_id[:12]}, {behind}")
+
+
+def _metrics(settings: Settings) -> Finding:
+    path = counts_path(settings)
+    if not settings.metrics.enabled:
+        return Finding("metrics", Verdict.SKIP, "nothing is counted: metrics.enabled is off")
+    kept = read_counts(path)
+    if kept is None:
+        return Finding("metrics", Verdict.SKIP, "no suggestion was counted yet")
+    seen = kept.counts
+    detail = (
+        f"since {kept.since[:10]} {seen.shown:,} suggestions shown, {seen.accepted:,} accepted, "
+        f"{seen.accepted_words:,} words and {seen.accepted_lines:,} lines of others; "
+        f"{seen.kept:,} of {seen.judged:,} kept after 30 s; in {path}, sent nowhere"
+    )
+    return Finding("metrics", Verdict.OK, detail)
 
 
 def _completion(settings: Settings, folder: Path) -> Finding:

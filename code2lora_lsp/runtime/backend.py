@@ -10,6 +10,7 @@ from pathlib import Path
 from code2lora_lsp.config import CompletionSettings, Settings, state_root
 from code2lora_lsp.errors import Code2LoraError, FollowError, NotARepository, SetupError
 from code2lora_lsp.history.discovery import locate
+from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.runtime.api import (
     BackendStatus,
     CompletionRequest,
@@ -23,6 +24,7 @@ from code2lora_lsp.runtime.api import (
     StatusChanged,
 )
 from code2lora_lsp.runtime.commit_journal import CommitJournal
+from code2lora_lsp.runtime.commit_records import Followed
 from code2lora_lsp.runtime.engine import Engine
 from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus
 from code2lora_lsp.runtime.export import NO_ADAPTER, refuse_file, write_peft
@@ -32,6 +34,7 @@ from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 from code2lora_lsp.runtime.models import backbone_folder
 from code2lora_lsp.runtime.progress import LoadingProgress, Progress
+from code2lora_lsp.runtime.replay import replay
 from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED, NO_CHECKPOINT, Score, Tracker
 
 log = logging.getLogger(__name__)
@@ -196,6 +199,19 @@ class LocalBackend:
             adapter, kept = models.exported(adapter, rank)
         write_peft(adapter, folder, self.status().backbone or "")
         return Exported(str(folder), adapter.rank, kept)
+
+    def replay(self, root: Path, n_commits: int) -> Followed:
+        """What would be written down of the newest commits, had they been followed one by one.
+
+        Raises:
+            FollowError: they cannot be, or nothing is followed.
+        """
+        models, engine = self._models, self._engine
+        if models is None or engine is None:
+            raise FollowError(f"{root}: {self._why_none}")
+        repository = Repository.discover(root, self._settings.follow.exclude)
+        with self._progress.task(f"The newest commits of {root.name}") as report:
+            return replay(repository, models, engine.when_idle, n_commits, report)
 
     def _let_go(self) -> Engine | None:
         """Make the current engine and models not current; the engine, for whoever ends it."""

@@ -123,7 +123,7 @@ class CommitJournal:
             return None
         if not repository.commits_among([parent]):
             return None
-        return _known_at(parent, repository, models, cancellation)
+        return _stored(parent, repository, models, cancellation)
 
     def _measured(
         self, followed: Followed, record: CommitRecord, now: Knowledge, before: Knowledge | None
@@ -184,19 +184,24 @@ def _record(
     )
 
 
-def _known_at(
+def _stored(
     commit: str, repository: Repository, models: Following, cancellation: Cancellation
 ) -> Knowledge | None:
-    """By a follower of its own, from what is stored; ``None`` where that fails."""
+    """What was known at a commit, from its stored state; ``None`` where that is gone.
+
+    A ledger would make it from the state of another tree, maybe a later one, whose ladder may hold
+    traces of what came since.
+    """
     follower, knowledge = models.follower(repository), None
     try:
         plan = follower.plan(commit, cancellation)
-        if plan is not None:
-            for point in follower.run(plan, cancellation, lambda: None):
-                if point.behind == 0:
-                    knowledge = point.knowledge()
+        for point in follower.run(plan, cancellation, lambda: None) if plan else ():
+            if point.unit == "token" and (point.behind or point.n_changed is not None):
+                return None
+            if point.behind == 0:
+                knowledge = point.knowledge()
     except Code2LoraError as error:
-        log.info("what was known at %s cannot be made again: %s", commit[:12], error)
+        log.info("what was known at %s cannot be read again: %s", commit[:12], error)
         return None
     return knowledge
 

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,15 @@ class Followed:
             None,
         )
 
+    def has(self, commit: str | None) -> bool:
+        """Whether a commit is written down, with any checkpoint."""
+        return any(record.commit == commit for record in self.records)
+
+    @property
+    def newest_first(self) -> list[CommitRecord]:
+        """By the time of the commits, whenever they were followed."""
+        return sorted(self.records, key=lambda record: _seconds(record.time), reverse=True)
+
     def with_record(self, record: CommitRecord) -> "Followed":
         """With one more, or in place of the one of the same commit and checkpoint."""
         known = self.of(record.commit, record.checkpoint)
@@ -112,6 +122,14 @@ def write_followed(path: Path, followed: Followed) -> None:
 def records_json(records: Sequence[CommitRecord]) -> list[dict[str, Any]]:
     """As ``code2lora/history`` and ``adapt --history --format json`` give them."""
     return [{camel(name): value for name, value in asdict(one).items()} for one in records]
+
+
+def _seconds(time: str) -> float:
+    """Git writes UTC as ``Z``, which Python reads from 3.11 on; 0 for what is no time."""
+    try:
+        return datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _decoded(raw: Any) -> Followed:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from code2lora_lsp.cancellation import Cancellation
@@ -114,6 +115,9 @@ class Following(Protocol):
 
     def follower(self, repository: Repository) -> Follower:
         """For one repository and one thread."""
+
+    def apart(self, state_root: Path) -> "Following":
+        """The same models with states in another folder."""
 
     def exported(self, adapter: LoraAdapter, rank: int) -> tuple[LoraAdapter, float]:
         """One of its adapters at no more than a rank, if it can be cut down, and the part kept."""

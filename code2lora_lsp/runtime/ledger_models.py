@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from code2lora_lsp.errors import ModelMismatch, ModelMissing
@@ -78,6 +78,10 @@ class LedgerModels:
         shape = self._shape(tokenizer)
         states = LedgerStates(self.store(repository.exclude), repository, shape)
         return LedgerFollower(texts, tokenizer, writer, reader, states, shape)
+
+    def apart(self, state_root: Path) -> "LedgerModels":
+        """See ``follower.Following``."""
+        return replace(self, state_root=state_root)
 
     def exported(self, adapter: LoraAdapter, rank: int) -> tuple[LoraAdapter, float]:
         """See ``follower.Following``."""

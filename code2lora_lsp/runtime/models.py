@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from code2lora_lsp.config import Settings, models_root, state_root
@@ -72,6 +72,10 @@ class FollowModels:
             else CommitFold(repository, self.recipe, network, embedder, store)
         )
         return HypernetworkFollower(fold, network.adapter, self.check_fits)
+
+    def apart(self, state_root: Path) -> "FollowModels":
+        """See ``follower.Following``."""
+        return replace(self, state_root=state_root)
 
     def exported(self, adapter: LoraAdapter, rank: int) -> tuple[LoraAdapter, float]:
         """See ``follower.Following``; the lora head's rank is what it is."""

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from code2lora_lsp.config import Settings
+from code2lora_lsp.config import Settings, state_root
 from code2lora_lsp.errors import ConfigError, FollowError, NotARepository, SetupError
 from code2lora_lsp.history.discovery import locate
 from code2lora_lsp.runtime.api import (
@@ -28,6 +28,7 @@ from code2lora_lsp.runtime.api import (
     Trigger,
 )
 from code2lora_lsp.runtime.backend import LocalBackend
+from code2lora_lsp.runtime.commit_records import Followed, followed_path, read_followed
 from code2lora_lsp.runtime.following import chosen
 from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED
@@ -35,6 +36,10 @@ from code2lora_lsp.text.document import DocumentSnapshot
 
 CLOSE_TIMEOUT_S = 60.0
 """The interpreter must not end under a thread that is inside native code."""
+
+
+JOURNAL_TIMEOUT_S = 10.0
+"""A commit is written down after it was published; where the disk refuses, it never is."""
 
 
 class OneShot:
@@ -116,6 +121,25 @@ class OneShot:
         )
         started_s = time.perf_counter()
         return self.backend.complete(request).result(timeout=60), time.perf_counter() - started_s
+
+    def followed(self, status: RepositoryStatus, n_commits: int | None) -> Followed:
+        """What is written down of the commits of a repository that ``follow`` returned.
+
+        Args:
+            status: its HEAD was just followed.
+            n_commits: what would be, had that many of the newest ones been followed one by one.
+
+        Raises:
+            FollowError: they cannot be followed.
+        """
+        root = Path(status.root)
+        path = followed_path(state_root(self._settings), root)
+        if n_commits is not None:
+            return self.backend.replay(root, n_commits)
+        until_s = time.monotonic() + JOURNAL_TIMEOUT_S
+        while not read_followed(path).has(status.adapter_commit) and time.monotonic() < until_s:
+            time.sleep(0.05)
+        return read_followed(path)
 
     def knowledge(self, root: Path) -> Knowledge | None:
         """What is now published for ``root``."""

@@ -33,7 +33,7 @@ async def answer_history(ls: Code2LoraServer, params: object) -> protocol.Json:
         "schemaVersion": protocol.SCHEMA_VERSION,
         "root": str(root) if root else None,
         "referenceCommit": followed.reference,
-        "commits": records_json(followed.records[-limit:][::-1]),
+        "commits": records_json(followed.newest_first[:limit]),
         "latency": ls.metrics.latencies.latency_json(),
         "cache": ls.metrics.latencies.cache_json(),
         "acceptance": await ls.metrics.acceptance_json(),

@@ -9,7 +9,8 @@ import pytest
 from code2lora_lsp.check import doctor
 from code2lora_lsp.check.doctor import examine
 from code2lora_lsp.check.report import Verdict
-from code2lora_lsp.config import FollowSettings, ModelSettings, Settings
+from code2lora_lsp.config import FollowSettings, MetricsSettings, ModelSettings, Settings
+from code2lora_lsp.runtime.acceptance_counts import AcceptanceCounts, add_counts
 from code2lora_lsp.runtime.models import StoredProgress
 from tests.gitrepo import GitRepo
 from tests.runtime.test_model_loading import write_model
@@ -40,9 +41,25 @@ def check(repo, model, tmp_path):
     return check
 
 
+def test_what_became_of_suggestions_is_said_with_the_place_it_is_kept_in(check, tmp_path):
+    assert check()["metrics"].verdict is Verdict.SKIP
+    path = tmp_path / "states" / "metrics.json"
+    add_counts(path, AcceptanceCounts(shown=1200, accepted=300, judged=290, kept=250))
+    found = check()["metrics"]
+    assert found.verdict is Verdict.OK
+    assert "1,200 suggestions shown, 300 accepted" in found.detail
+    assert "250 of 290 kept after 30 s" in found.detail
+    assert str(path) in found.detail
+
+
+def test_what_is_not_counted_is_said_to_be_off(tmp_path):
+    settings = Settings(metrics=MetricsSettings(enabled=False))
+    assert "metrics.enabled" in doctor._metrics(settings).detail
+
+
 ALL = [
     "python", "packages", "device", "backbone", "fim_tokens", "checkpoint", "repository", "watcher",
-    "state_store", "adapter",
+    "state_store", "adapter", "metrics",
 ]  # fmt: skip
 
 
