@@ -31,7 +31,8 @@ from code2lora_lsp.runtime.completer import Completer, Doorkeeper
 from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus, translated
 from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
-from code2lora_lsp.runtime.model_loading import LoadedModel, ReportProgress, load_model
+from code2lora_lsp.runtime.model_loading import LoadedModel, ReportProgress
+from code2lora_lsp.runtime.tuning import load_tuned
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Engine:
         cls, folder: Path, settings: Settings, listener: EngineListener | None = None
     ) -> "Engine":
         """Return at once; the model folder is read on the engine's thread."""
-        return cls(lambda report: load_model(folder, settings.model, report), settings, listener)
+        return cls(lambda report: load_tuned(folder, settings, report), settings, listener)
 
     @property
     def status(self) -> EngineStatus:

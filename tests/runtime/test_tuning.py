@@ -1,0 +1,92 @@
+"""A short trial decides how a backbone runs here, once."""
+
+import json
+
+import pytest
+import torch
+
+from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.runtime import tuning
+from code2lora_lsp.runtime.tuning import Tuning, fewest_worth_it, tune
+from tests.fakes import TINY, Clock, random_weights
+
+
+class Timed(Decoder):
+    """A decoder whose passes take planted time."""
+
+    def __init__(self, clock, prefill_s, numpy_s, torch_s):
+        super().__init__(TINY, random_weights(TINY))
+        self.clock, self.prefill_s, self.numpy_s, self.torch_s = clock, prefill_s, numpy_s, torch_s
+        self.passes = 0
+
+    def prefill(self, token_ids, cache, weights=None):
+        self.passes += 1
+        if len(token_ids) > 1:
+            self.clock.now_s += self.prefill_s[torch.get_num_threads()]
+        else:
+            self.clock.now_s += self.numpy_s if self.steps_in_numpy else self.torch_s
+        return super().prefill(token_ids, cache, weights)
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    monkeypatch.setattr(tuning.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def timed(prefill_s=None, numpy_s=1.0, torch_s=3.0):
+    clock = Clock()
+    return Timed(clock, prefill_s or {1: 8.0, 2: 5.0}, numpy_s, torch_s), clock
+
+
+def test_what_is_faster_is_taken_and_set(tmp_path):
+    decoder, clock = timed()
+    assert tune(decoder, 0, tmp_path, clock) == Tuning(threads=2, steps_in_numpy=True)
+    assert (torch.get_num_threads(), decoder.steps_in_numpy) == (2, True)
+    slow, clock = timed({1: 8.0, 2: 7.0}, numpy_s=4.0)
+    found = tune(slow, 0, tmp_path / "other", clock)
+    assert found == Tuning(threads=1, steps_in_numpy=False)
+    assert (torch.get_num_threads(), slow.steps_in_numpy) == (1, False)
+
+
+def test_the_outcome_is_remembered_and_not_tried_again(tmp_path):
+    first, clock = timed()
+    tune(first, 0, tmp_path, clock)
+    again, clock = timed({1: 1.0, 2: 1.0}, numpy_s=9.0)
+    assert tune(again, 0, tmp_path, clock) == Tuning(threads=2, steps_in_numpy=True)
+    assert again.passes == 0
+    assert (torch.get_num_threads(), again.steps_in_numpy) == (2, True)
+
+
+def test_the_users_threads_are_taken_without_a_trial_of_others(tmp_path):
+    decoder, clock = timed({1: 8.0})
+    assert tune(decoder, 1, tmp_path, clock).threads == 1
+    other, clock = timed()
+    assert tune(other, 0, tmp_path, clock).threads == 2, "remembered apart"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}'])
+def test_a_damaged_memory_costs_one_trial(tmp_path, content):
+    path = tmp_path / tuning.FILE
+    path.write_text(content)
+    decoder, clock = timed()
+    tune(decoder, 0, tmp_path, clock)
+    assert decoder.passes > 0
+    assert Tuning(2, steps_in_numpy=True) in [
+        Tuning(**one) for one in json.loads(path.read_text()).values() if isinstance(one, dict)
+    ]
+
+
+def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path):
+    (tmp_path / "file").write_text("")
+    decoder, clock = timed()
+    assert tune(decoder, 0, tmp_path / "file", clock).threads == 2
+
+
+def test_more_threads_have_to_pay():
+    assert fewest_worth_it({1: 10.0, 2: 6.0, 4: 4.0}) == 4
+    assert fewest_worth_it({1: 10.0, 2: 6.0, 4: 5.0}) == 2
+    assert fewest_worth_it({1: 10.0, 2: 9.0, 4: 2.0}) == 1
+    assert fewest_worth_it({4: 1.0}) == 4
