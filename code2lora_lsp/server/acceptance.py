@@ -71,7 +71,7 @@ class Acceptance:
         before = self._open.get(document, ())
         now = [_known(before, offer) or self._new(offer) for offer in offers]
         self._open[document] = tuple(now)
-        if now[0] not in before:
+        if all(now[0].offer_id != one.offer_id for one in before):
             self._count(AcceptanceCounts(shown=1))
         return [one.offer_id for one in now]
 
@@ -173,8 +173,11 @@ class Acceptance:
 
 
 def _known(before: tuple[_Open, ...], offer: Offer) -> _Open | None:
-    """The open offer of which this is the rest."""
-    return next((one for one in before if offer.is_rest_of(one.offer)), None)
+    """The open offer of which this is the rest, as it is now."""
+    for one in before:
+        if continued := offer.continued(one.offer):
+            return replace(one, offer=continued)
+    return None
 
 
 def _moved(one: _Open, text: str) -> tuple[_Open, Step | None] | None:

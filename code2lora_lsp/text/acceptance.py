@@ -63,15 +63,16 @@ class Offer:
             return len(self.text)
         return len(middle) if self.text.startswith(middle) else None
 
-    def is_rest_of(self, older: "Offer") -> bool:
-        """Whether this is what is left of an older offer, more of which is in place now."""
-        n_more = len(self.before) - len(older.before)
-        return (
-            n_more >= 0
-            and older.after == self.after
-            and older.before + older.text == self.before + self.text
-            and self.before.startswith(older.before)
-        )
+    def continued(self, older: "Offer") -> "Offer | None":
+        """An older offer as it goes on now, if this is what is left of it: maybe less, maybe more.
+
+        How far a suggestion is shown may change while it is typed.
+        """
+        before, now = older.before + older.text, self.before + self.text
+        is_same = before.startswith(now) or now.startswith(before)
+        if not (is_same and self.before.startswith(older.before) and older.after == self.after):
+            return None
+        return replace(older, text=now[len(older.before) :])
 
 
 def step(text: str, n_before: int, n_after: int) -> Step | None:

@@ -94,6 +94,14 @@ def test_typing_through_is_no_acceptance_and_shows_nothing_new(editor):
     assert editor.wait() == AcceptanceCounts(shown=1)
 
 
+def test_a_suggestion_shown_further_while_it_is_typed_is_the_same_one(editor):
+    first = editor.offer("sum(price")
+    editor.edit(CURSOR, "s")
+    assert editor.offer("um(price.net for price in prices)", at=CURSOR + 1) == first
+    editor.edit(CURSOR + 1, TEXT[1:])
+    assert editor.counts() == AcceptanceCounts(shown=1, accepted=1)
+
+
 def test_typing_something_else_lets_the_offer_go(editor):
     editor.offer()
     editor.edit(CURSOR, "m")

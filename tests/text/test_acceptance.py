@@ -1,5 +1,7 @@
 """What is seen of a suggestion in the edits: all of it, a word, a line, or mere typing."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,10 +62,15 @@ def test_how_it_came(n_before, n_after, how):
 
 
 def test_the_rest_of_an_offer_is_the_same_offer():
-    rest = Offer("total = su", "", "\n", "m(prices)")
-    assert rest.is_rest_of(CALL)
-    assert not Offer("total = su", "", "\n", "per()").is_rest_of(CALL)
-    assert not CALL.is_rest_of(rest)
+    assert Offer("total = su", "", "\n", "m(prices)").continued(CALL) == CALL
+    assert Offer("total = su", "", "\n", "per()").continued(CALL) is None
+    assert CALL.continued(Offer("total = su", "", "\n", "m(prices)")) is None
+
+
+def test_the_rest_may_be_shown_further_or_less_far_than_before():
+    further = Offer("total = su", "", "\n", "m(prices) + 1").continued(CALL)
+    assert further == replace(CALL, text="sum(prices) + 1")
+    assert Offer("total = su", "", "\n", "m").continued(CALL) == replace(CALL, text="sum")
 
 
 @given(st.text(max_size=12), st.text(max_size=12))
