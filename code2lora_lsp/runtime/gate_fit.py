@@ -40,7 +40,7 @@ HELD_OUT_SHARE = 0.1
 FEWEST_BLOCKS = 8
 """With fewer there is no adapter to fit beside."""
 
-LEDGER_TOKENS = 40_000
+LEDGER_TOKENS = 60_000
 
 PENALTY = 1e-4
 """Of the squared weights, against the mean nats per token: keeps rarely used ones near zero."""

@@ -1,4 +1,7 @@
-"""A ledger's whole update at a rank that any tool loads, and what that costs."""
+"""A ledger's whole update at a rank that any tool loads, and what that costs.
+
+Other tools have no table beside it, so an export is of the whole step.
+"""
 
 from code2lora_lsp.neural.ledger.population import Population
 from code2lora_lsp.neural.ledger.readout import ReadoutPlan, truncated
@@ -12,10 +15,10 @@ def at_rank(
 
     What is kept is of the mean square of ΔW x over the population's keys x: trace(ΔW C_pop ΔWᵀ).
     """
-    if adapter.rank <= rank:
-        return adapter, 1.0
     ((projection, pair),) = adapter.pairs.items()
-    update = pair.delta(adapter.scale)
+    if pair.rank <= rank:
+        return LoraAdapter(adapter.pairs, 1.0, adapter.commit_id), 1.0
+    update = pair.delta(1.0)
     smaller = truncated(update, population, plan, rank)
     keys = population.keys
     whole = float((update @ keys * update).sum())

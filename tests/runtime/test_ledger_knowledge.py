@@ -5,11 +5,13 @@ import torch
 from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.neural.ledger.ladder import N_RUNGS, Ladder
 from code2lora_lsp.runtime import ledger_reader, ledger_writer
+from code2lora_lsp.runtime.ledger_models import no_sharp
+from code2lora_lsp.runtime.ledger_reader import BESIDE_TABLE
 from code2lora_lsp.text.blocks import Block
 from code2lora_lsp.text.views import counted_texts
 from tests.fakes import ByteTokenizer
 from tests.gitrepo import GitRepo
-from tests.runtime.ledger_following import LedgerFollowing, fresh, source
+from tests.runtime.ledger_following import LedgerFollowing, fresh, source, tiny_models
 
 
 def test_on_the_way_the_table_is_known_first_and_the_end_is_the_tree(repo, following, monkeypatch):
@@ -60,6 +62,22 @@ def test_a_step_stands_until_a_twentieth_of_the_ledger_moved(repo, following, mo
     repo.commit("m1.py", source(*range(50, 62), name="owners"))
     following.state()
     assert chosen == [1, 1]
+
+
+def test_beside_a_table_the_adapter_holds_back_and_an_export_does_not(repo, tmp_path):
+    beside = LedgerFollowing(repo, tmp_path / "states").knowledge().adapter
+    alone = LedgerFollowing(repo, tmp_path / "states", sharpen=no_sharp).knowledge().adapter
+    (projection,) = alone.pairs
+    whole = alone.pairs[projection].delta(alone.scale)
+    assert torch.equal(beside.pairs[projection].delta(beside.scale), BESIDE_TABLE * whole)
+    models = tiny_models(tmp_path / "states")
+    full, kept = models.exported(beside, rank=1_000)
+    assert torch.equal(full.pairs[projection].delta(full.scale), whole)
+    assert kept == 1.0
+    half, kept = models.exported(beside, rank=min(whole.shape) // 2)
+    lost = (half.pairs[projection].delta(half.scale) - whole).norm()
+    assert 0 < lost < 0.5 * whole.norm()
+    assert 0.5 < kept < 1.0
 
 
 def test_too_little_to_choose_a_step_on_is_no_adapter(tmp_path):

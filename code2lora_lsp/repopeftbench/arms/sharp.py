@@ -16,6 +16,7 @@ from code2lora_lsp.repopeftbench.arms.arm import Answer, Cost, Prepared, Target
 from code2lora_lsp.repopeftbench.arms.known_tree import KnownTree, read_known_tree
 from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.repopeftbench.scoring import Scorer
+from code2lora_lsp.runtime.ledger_reader import BESIDE_TABLE
 from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.text.blocks import blocks_of
 from code2lora_lsp.text.tokenizer import Tokenizer
@@ -34,6 +35,13 @@ def _counted_ids(tree: KnownTree, tokenizer: Tokenizer) -> Iterator[list[int]]:
         for block in blocks_of(file.path, file.text):
             for text in counted_texts(block):
                 yield tokenizer.encode(text)
+
+
+def _beside_table(adapter: LoraAdapter | None) -> LoraAdapter | None:
+    """As the server binds it where there is a table."""
+    if adapter is None:
+        return None
+    return LoraAdapter(adapter.pairs, adapter.scale * BESIDE_TABLE, adapter.commit_id)
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,9 @@ class SharpArm:
     @property
     def recipe_key(self) -> str:
         own = f"{self._scorer.recipe_key}|gate={self._gate.gate_id}"
-        return own if self._adapting is None else f"{own}|{self._adapting.recipe_key}"
+        if self._adapting is None:
+            return own
+        return f"{own}|{self._adapting.recipe_key}|beside={BESIDE_TABLE}"
 
     def why_not(self) -> str | None:
         try:
@@ -82,7 +92,7 @@ class SharpArm:
         adapter, other = None, Cost(0.0)
         if self._adapting is not None:
             made = self._adapting.made(target)
-            adapter, other = made.adapter, made.cost
+            adapter, other = _beside_table(made.adapter), made.cost
         tree = read_known_tree(target)
         started_s = time.perf_counter()
         memory = SharpMemory(table_of(tree, self._scorer.model.tokenizer), self._gate)
