@@ -77,7 +77,7 @@ def collect_rows(model: LoadedModel, clone: Path, plan: RowPlan) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve() / "work"
         # Nothing is checked out: a partial clone may lack what is not source.
-        command = ["git", "clone", "--quiet", "--shared", "--no-checkout", clone, root]
+        command = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(clone), str(root)]
         subprocess.run(command, check=True)
         texts = _hide_files(root, f"{plan.seed} {name}")
         settings = Settings(
