@@ -42,7 +42,7 @@ IdleWork = Callable[[LoadedModel, Callable[[], None]], None]
 IDLE_AFTER_S = 2.0
 """After an answer the next key stroke is near; work for later waits this long."""
 
-MOST_IDLE_WORK = 8
+MOST_IDLE_WORK = 4
 
 _WHY_NOT = {
     EngineState.ABSENT: Reason.NOT_READY,

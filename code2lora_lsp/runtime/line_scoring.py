@@ -6,6 +6,7 @@ them, unless they are copies of what was there before.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,10 @@ MOST_TOKENS = 400
 MOST_PASSAGE_TOKENS = 100
 MOST_PROMPT_TOKENS = 512
 SUFFIX_TOKENS = 64
+
+LONGEST_S = 20.0
+"""With a large model fewer passages are scored: those begun within this time, then the same ones
+with what is known."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class LineScoring:
     def __init__(self, unscored: Unscored, on_done: Callable[[Unscored, LineScores], None]) -> None:
         """``on_done`` is called once, on the thread that scored; it must only hand over."""
         self._unscored, self._on_done = unscored, on_done
+        self._spent_s = 0.0
         self._without: list[float] = []
         self._with: list[float] = []
 
@@ -75,9 +81,14 @@ class LineScoring:
         decoding = Decoding(model.tokenizer, model.backbone.vocabulary_size)
         asked = self._asked(model)
         session = DecodeSession(model.backbone, MOST_PROMPT_TOKENS + MOST_PASSAGE_TOKENS)
-        n_tokens = sum(len(one.wanted) for one in asked)
         for one in asked[len(self._without) :]:
+            if self._spent_s >= LONGEST_S:
+                break
+            started_s = time.monotonic()
             self._without.append(_nats(session, decoding, one, None, check))
+            self._spent_s += time.monotonic() - started_s
+        asked = asked[: len(self._without)]
+        n_tokens = sum(len(one.wanted) for one in asked)
         before = self._unscored.before
         session.bind(before.adapter)
         for one in asked[len(self._with) :]:

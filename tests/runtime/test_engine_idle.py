@@ -1,6 +1,7 @@
 """Work for later: done while nobody waits, on the engine's thread, and never in anyone's way."""
 
 import threading
+import time
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.runtime import engine as engine_module
+from code2lora_lsp.runtime import line_scoring
 from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.line_scoring import MOST_TOKENS, LineScoring, Unscored
 from code2lora_lsp.text.added_lines import added_passages
@@ -116,6 +118,20 @@ def test_lines_are_scored_with_the_knowledge_given_and_without(start):
     assert scores[0].n_tokens == MOST_TOKENS
     assert scores[0].without_nats > 0
     assert {adapter_id for adapter_id, _ in running.decoder.passes} == {None, adapter.adapter_id}
+
+
+def test_a_slow_model_scores_fewer_passages_and_the_same_ones_twice(start, monkeypatch):
+    monkeypatch.setattr(line_scoring, "LONGEST_S", 0.0001)
+    running, scores = start(), []
+    running.decoder.before_step = lambda: time.sleep(0.001)
+    running.engine.when_idle(scoring(known(random_adapter(seed=3)), scores.append))
+    until(lambda: scores)
+    assert 0 < scores[0].n_tokens == 100
+    with_it, without = (
+        sum(n for adapter_id, n in running.decoder.passes if bool(adapter_id) is is_bound)
+        for is_bound in (True, False)
+    )
+    assert with_it == without
 
 
 def test_scoring_leaves_the_bound_adapter_and_its_cached_prompt(start):
