@@ -75,16 +75,18 @@ class Acceptance:
             self._count(AcceptanceCounts(shown=1))
         return [one.offer_id for one in now]
 
-    def watches(self, document: str) -> bool:
-        """Whether ``changed`` needs to be told of edits of a document."""
-        return document in self._open or any(
-            one.document == document for one in self._watched.values()
-        )
+    def has_offered(self, document: str) -> bool:
+        """Whether some of an offer may still be taken: edits of the document have to be told."""
+        return document in self._open
 
-    def changed(self, document: str, edit: Edit, text: str) -> None:
+    def has_accepted(self, document: str) -> bool:
+        """Whether accepted text is watched in it: edits have to be told with their place."""
+        return any(one.document == document for one in self._watched.values())
+
+    def changed(self, document: str, edit: Edit | None, text: str) -> None:
         """One edit was made; ``text`` is the document after it."""
         for offer_id, seen in list(self._watched.items()):
-            if seen.document == document:
+            if edit is not None and seen.document == document:
                 self._watched[offer_id] = replace(seen, placed=seen.placed.after(edit))
         moved = [_moved(one, text) for one in self._open.pop(document, ())]
         left = list(filter(None, moved))

@@ -16,8 +16,8 @@ from code2lora_lsp.runtime.acceptance_counts import (
 from code2lora_lsp.server import protocol
 from code2lora_lsp.server.acceptance import Acceptance
 from code2lora_lsp.server.latency import Latencies
-from code2lora_lsp.server.session import OpenDocument, Session, document_key
-from code2lora_lsp.text.acceptance import Edit, Offer
+from code2lora_lsp.server.session import EditWatcher, OpenDocument, Session, document_key
+from code2lora_lsp.text.acceptance import Offer
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +58,15 @@ class Metrics:
             for offer_id in ids
         ]
 
-    def watcher(self, document: OpenDocument) -> Callable[[Edit], None] | None:
-        """Who wants to hear of each edit to a document, after it was made; usually nobody."""
-        key = document_key(document.uri)
-        if not self._acceptance.watches(key):
+    def watcher(self, document: OpenDocument) -> EditWatcher | None:
+        """Who wants to hear of edits to a document; nobody, where nothing was offered."""
+        key, acceptance = document_key(document.uri), self._acceptance
+        if not (acceptance.has_accepted(key) or acceptance.has_offered(key)):
             return None
-        return lambda edit: self._acceptance.changed(key, edit, document.lines.text())
+        return EditWatcher(
+            lambda edit: acceptance.changed(key, edit, document.lines.text()),
+            lambda: acceptance.has_accepted(key),
+        )
 
     def accepted(self, offer_id: str) -> None:
         """The editor ran the item's command."""

@@ -32,6 +32,19 @@ def path_of(uri: str) -> Path | None:
     return Path(os.path.realpath(path)) if path else None
 
 
+@dataclass(frozen=True)
+class EditWatcher:
+    """Hears of every edit to a document, after it was made.
+
+    Attributes:
+        wants_place: whether where the next one is made is wanted; in a long document that takes
+            milliseconds.
+    """
+
+    heard: Callable[[Edit | None], None]
+    wants_place: Callable[[], bool]
+
+
 class OpenDocument:
     """One document the client has open."""
 
@@ -47,17 +60,17 @@ class OpenDocument:
         self,
         version: int,
         changes: list[types.TextDocumentContentChangeEvent],
-        on_edit: Callable[[Edit], None] | None = None,
+        watcher: EditWatcher | None = None,
     ) -> None:
-        """Make changes in their order; ``on_edit`` is told of each one after it was made."""
+        """Make changes in their order; the watcher is told of each one after it was made."""
         for change in changes:
-            edit = self._edit_of(change) if on_edit else None
+            edit = self._edit_of(change) if watcher and watcher.wants_place() else None
             if isinstance(change, types.TextDocumentContentChangePartial):
                 self.lines.replace(change.range, change.text)
             else:
                 self.lines.replace_all(change.text)
-            if on_edit is not None and edit is not None:
-                on_edit(edit)
+            if watcher is not None:
+                watcher.heard(edit)
         self.version = version
         self._snapshot = None
 

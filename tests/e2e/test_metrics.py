@@ -73,6 +73,18 @@ def test_a_client_that_sends_whole_documents_is_understood(client, tmp_path):
     assert (counts["accepted"], counts["kept"]) == (1, 1)
 
 
+def test_an_edit_in_the_same_message_as_the_acceptance_moves_what_was_accepted(client, tmp_path):
+    client.open("a.py", LINE)
+    offered(client)
+    changes = [
+        {"range": {"start": position(line, at), "end": position(line, at)}, "text": text}
+        for line, at, text in ((*CURSOR, "sum(prices)"), (0, 0, "import os\n"))
+    ]
+    client.change("a.py", *changes)
+    client.shut_down()
+    assert (stored(tmp_path)["accepted"], stored(tmp_path)["kept"]) == (1, 1)
+
+
 def test_counts_of_two_sessions_add_up(tmp_path):
     for number in (1, 2):
         with fake_client(state_dir=str(tmp_path)) as client:

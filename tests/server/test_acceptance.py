@@ -188,7 +188,8 @@ def test_closing_a_document_judges_what_is_watched_in_it(editor):
     editor.edit(CURSOR, TEXT)
     editor.acceptance.closed("a.py", editor.text)
     assert (editor.counts().judged, editor.counts().kept) == (1, 1)
-    assert not editor.acceptance.watches("a.py")
+    assert not editor.acceptance.has_accepted("a.py")
+    assert not editor.acceptance.has_offered("a.py")
     assert editor.acceptance.next_due_s is None
 
 
