@@ -83,12 +83,19 @@ class Acceptance:
         """Whether accepted text is watched in it: edits have to be told with their place."""
         return any(one.document == document for one in self._watched.values())
 
-    def changed(self, document: str, edit: Edit | None, text: str) -> None:
-        """One edit was made; ``text`` is the document after it."""
+    def changed(self, document: str, inserted: str, edit: Edit | None, text: str) -> None:
+        """One edit was made.
+
+        Args:
+            document: its key.
+            inserted: what the edit brought.
+            edit: with its place, where ``has_accepted`` says so.
+            text: the document after it.
+        """
         for offer_id, seen in list(self._watched.items()):
             if edit is not None and seen.document == document:
                 self._watched[offer_id] = replace(seen, placed=seen.placed.after(edit))
-        moved = [_moved(one, text) for one in self._open.pop(document, ())]
+        moved = [_moved(one, inserted, text) for one in self._open.pop(document, ())]
         left = list(filter(None, moved))
         if not left:
             return
@@ -176,18 +183,21 @@ class Acceptance:
 
 def _known(before: tuple[_Open, ...], offer: Offer) -> _Open | None:
     """The open offer of which this is the rest, as it is now."""
-    for one in before:
-        if continued := offer.continued(one.offer):
-            return replace(one, offer=continued)
-    return None
+    one = next((one for one in before if offer.is_rest_of(one.offer)), None)
+    if one is None:
+        return None
+    if one.offer.after != offer.after:  # the editor closed brackets: what is left is on its own
+        return _Open(one.offer_id, offer, offer.n_given)
+    text = (offer.before + offer.text)[len(one.offer.before) :]
+    return replace(one, offer=replace(one.offer, text=text))
 
 
-def _moved(one: _Open, text: str) -> tuple[_Open, Step | None] | None:
+def _moved(one: _Open, inserted: str, text: str) -> tuple[_Open, Step | None] | None:
     """The offer after an edit, and what that brought of it; ``None`` if it is gone."""
     n_taken = one.offer.n_taken(text)
     if n_taken is None:
         return None
-    how = step(one.offer.text, one.n_taken, n_taken)
+    how = step(one.offer.text, one.n_taken, n_taken, inserted)
     first = one.n_taken if how and one.first is None else one.first
     return replace(one, n_taken=n_taken, first=first), how
 

@@ -64,7 +64,7 @@ class Metrics:
         if not (acceptance.has_accepted(key) or acceptance.has_offered(key)):
             return None
         return EditWatcher(
-            lambda edit: acceptance.changed(key, edit, document.lines.text()),
+            lambda inserted, edit: acceptance.changed(key, inserted, edit, document.lines.text()),
             lambda: acceptance.has_accepted(key),
         )
 

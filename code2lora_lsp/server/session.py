@@ -37,11 +37,12 @@ class EditWatcher:
     """Hears of every edit to a document, after it was made.
 
     Attributes:
+        heard: gets the inserted text, and the edit with its place where that is known.
         wants_place: whether where the next one is made is wanted; in a long document that takes
             milliseconds.
     """
 
-    heard: Callable[[Edit | None], None]
+    heard: Callable[[str, Edit | None], None]
     wants_place: Callable[[], bool]
 
 
@@ -64,21 +65,28 @@ class OpenDocument:
     ) -> None:
         """Make changes in their order; the watcher is told of each one after it was made."""
         for change in changes:
-            edit = self._edit_of(change) if watcher and watcher.wants_place() else None
+            heard = self._hearing(change, watcher) if watcher else None
             if isinstance(change, types.TextDocumentContentChangePartial):
                 self.lines.replace(change.range, change.text)
             else:
                 self.lines.replace_all(change.text)
-            if watcher is not None:
-                watcher.heard(edit)
+            if heard is not None:
+                heard()
         self.version = version
         self._snapshot = None
 
-    def _edit_of(self, change: types.TextDocumentContentChangeEvent) -> Edit:
+    def _hearing(
+        self, change: types.TextDocumentContentChangeEvent, watcher: EditWatcher
+    ) -> Callable[[], None]:
+        """What tells the watcher of a change once it was made; its place is looked up now."""
         if not isinstance(change, types.TextDocumentContentChangePartial):
-            return narrowed(self.lines.text(), change.text)
+            edit = narrowed(self.lines.text(), change.text)
+            return lambda: watcher.heard(edit.text, edit)
+        if not watcher.wants_place():
+            return lambda: watcher.heard(change.text, None)
         start, end = map(self.lines.offset_at, (change.range.start, change.range.end))
-        return Edit(min(start, end), max(start, end), change.text)
+        edit = Edit(min(start, end), max(start, end), change.text)
+        return lambda: watcher.heard(change.text, edit)
 
     def snapshot(self) -> DocumentSnapshot:
         if self._snapshot is None:

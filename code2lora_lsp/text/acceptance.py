@@ -4,11 +4,16 @@ No editor tells a server that a word of its suggestion was accepted. It is seen 
 brings one character at a time, accepting a word, a line or all of it brings several at once.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
 LEAST_CHARS = 2
-"""One character alone may as well have been typed."""
+"""Besides white space, which editors type by themselves; one character may have been typed."""
+
+_PAIRS = ("()", "[]", "{}", '""', "''", "``")
+_CLOSED_BY_EDITOR = re.compile(r"[)\]}\"'`]{1,3}")
 
 
 class Step(Enum):
@@ -61,27 +66,49 @@ class Offer:
             return self.n_given
         if middle.startswith(self.text):
             return len(self.text)
-        return len(middle) if self.text.startswith(middle) else None
+        taken = next(
+            (part for part in _without_closers(middle) if self.text.startswith(part)), None
+        )
+        return None if taken is None else len(taken)
 
-    def continued(self, older: "Offer") -> "Offer | None":
-        """An older offer as it goes on now, if this is what is left of it: maybe less, maybe more.
+    def is_rest_of(self, older: "Offer") -> bool:
+        """Whether this is what is left of an older offer: maybe less of it, maybe more.
 
-        How far a suggestion is shown may change while it is typed.
+        How far a suggestion is shown may change while it is typed, and the editor may have closed
+        brackets behind it.
         """
         before, now = older.before + older.text, self.before + self.text
-        is_same = before.startswith(now) or now.startswith(before)
-        if not (is_same and self.before.startswith(older.before) and older.after == self.after):
-            return None
-        return replace(older, text=now[len(older.before) :])
+        come = self.after.removesuffix(older.after)
+        return (
+            (before.startswith(now) or now.startswith(before))
+            and self.before.startswith(older.before)
+            and self.after.endswith(older.after)
+            and (not come or _CLOSED_BY_EDITOR.fullmatch(come) is not None)
+        )
 
 
-def step(text: str, n_before: int, n_after: int) -> Step | None:
+def _without_closers(middle: str) -> Iterator[str]:
+    """A text, and what it is without brackets and quotes that the editor closed."""
+    yield middle
+    for n_closers in (1, 2, 3):
+        if _CLOSED_BY_EDITOR.fullmatch(middle[-n_closers:]) and len(middle) > n_closers:
+            yield middle[:-n_closers]
+
+
+def step(text: str, n_before: int, n_after: int, inserted: str) -> Step | None:
     """What brought an offer from ``n_before`` to ``n_after`` characters; ``None`` is typing.
 
     A word counts when the edit ends where a word ends: an editor may gather a few key strokes into
     one edit, and these end anywhere.
+
+    Args:
+        text: the offer's.
+        n_before: in place before the edit.
+        n_after: in place after it.
+        inserted: by the edit.
     """
-    if n_after - n_before < LEAST_CHARS:
+    is_typed = len(inserted.strip()) < LEAST_CHARS or inserted in _PAIRS
+    if is_typed or n_after <= n_before:
         return None
     if n_after == len(text):
         return Step.WHOLE

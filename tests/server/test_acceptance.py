@@ -25,7 +25,7 @@ class Editor:
 
     def edit(self, at, text, n_removed=0):
         self.text = self.text[:at] + text + self.text[at + n_removed :]
-        self.acceptance.changed("a.py", Edit(at, at + n_removed, text), self.text)
+        self.acceptance.changed("a.py", text, Edit(at, at + n_removed, text), self.text)
 
     def wait(self, seconds=KEPT_AFTER_S):
         self.clock.now_s += seconds
@@ -100,6 +100,41 @@ def test_a_suggestion_shown_further_while_it_is_typed_is_the_same_one(editor):
     assert editor.offer("um(price.net for price in prices)", at=CURSOR + 1) == first
     editor.edit(CURSOR + 1, TEXT[1:])
     assert editor.counts() == AcceptanceCounts(shown=1, accepted=1)
+
+
+def test_brackets_that_the_editor_closes_are_typing(editor):
+    first = editor.offer("print()")
+    for at, char in enumerate("print"):
+        editor.edit(CURSOR + at, char)
+    editor.edit(CURSOR + 5, "()")
+    assert editor.counts() == AcceptanceCounts(shown=1)
+    assert first == "1"
+
+
+def test_what_is_left_inside_closed_brackets_is_the_same_suggestion(editor):
+    first = editor.offer("sum(prices)")
+    for at, char in enumerate("sum"):
+        editor.edit(CURSOR + at, char)
+    editor.edit(CURSOR + 3, "()")
+    assert editor.offer("prices", at=CURSOR + 4) == first
+    editor.edit(CURSOR + 4, "prices")
+    assert editor.counts() == AcceptanceCounts(shown=1, accepted=1)
+    assert editor.wait().kept == 1
+
+
+def test_the_last_character_before_a_closed_bracket_is_typing(editor):
+    editor.offer("sum(x)")
+    for at, char in enumerate("sum"):
+        editor.edit(CURSOR + at, char)
+    editor.edit(CURSOR + 3, "()")
+    editor.edit(CURSOR + 4, "x")
+    assert editor.counts() == AcceptanceCounts(shown=1)
+
+
+def test_a_new_line_with_its_indentation_is_typing(editor):
+    editor.offer("\n        price\n")
+    editor.edit(CURSOR, "\n        ")
+    assert editor.counts() == AcceptanceCounts(shown=1)
 
 
 def test_typing_something_else_lets_the_offer_go(editor):

@@ -1,7 +1,5 @@
 """What is seen of a suggestion in the edits: all of it, a word, a line, or mere typing."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,19 +56,31 @@ def test_a_replacement_that_keeps_nothing_is_not_there_until_it_is_whole():
 def test_how_it_came(n_before, n_after, how):
     text = "return [price for x ]\n    pass"
     assert len(text) == 30
-    assert step(text, n_before, n_after) is how
+    assert step(text, n_before, n_after, text[n_before:n_after]) is how
+
+
+@pytest.mark.parametrize("inserted", ["()", "\n    ", "    ", '""', "x"])
+def test_what_an_editor_types_by_itself_is_no_acceptance(inserted):
+    text = f"a{inserted}"
+    assert step(text, 1, len(text), inserted) is None
+
+
+def test_closed_brackets_behind_what_is_typed_are_not_counted():
+    assert CALL.n_taken("total = sum()\n") == len("sum(")
+    assert Offer("", "", "", 'open("r")').n_taken('open("")') == len('open("')
 
 
 def test_the_rest_of_an_offer_is_the_same_offer():
-    assert Offer("total = su", "", "\n", "m(prices)").continued(CALL) == CALL
-    assert Offer("total = su", "", "\n", "per()").continued(CALL) is None
-    assert CALL.continued(Offer("total = su", "", "\n", "m(prices)")) is None
+    def rest(before, text, after="\n"):
+        return Offer(before, "", after, text).is_rest_of(CALL)
 
-
-def test_the_rest_may_be_shown_further_or_less_far_than_before():
-    further = Offer("total = su", "", "\n", "m(prices) + 1").continued(CALL)
-    assert further == replace(CALL, text="sum(prices) + 1")
-    assert Offer("total = su", "", "\n", "m").continued(CALL) == replace(CALL, text="sum")
+    assert rest("total = su", "m(prices)")
+    assert rest("total = su", "m"), "shown less far"
+    assert rest("total = su", "m(prices) + 1"), "shown further"
+    assert rest("total = sum(", "prices", ")\n"), "the editor closed the bracket"
+    assert not rest("total = su", "per()")
+    assert not rest("total =", " sum(prices)")
+    assert not rest("total = sum(", "prices", " + 1\n")
 
 
 @given(st.text(max_size=12), st.text(max_size=12))
