@@ -20,6 +20,7 @@ from code2lora_lsp.runtime.follower import Follower, Following, FollowPoint
 from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 from code2lora_lsp.runtime.line_scoring import LineScores, LineScoring, Unscored
+from code2lora_lsp.runtime.polite import Polite
 from code2lora_lsp.runtime.progress import Progress
 from code2lora_lsp.runtime.working_tree import WorkingTree
 
@@ -173,8 +174,8 @@ class Tracker:
 
     def _follow_guarded(self) -> None:
         """Follow once; whatever fails, what was known last stays published."""
-        is_busy = self._models.engine_is_busy if self._models else _never
-        self._cancellation = _Polite(is_busy, self._closed)
+        is_busy = self._models.engine_is_busy if self._models else None
+        self._cancellation = Polite(is_busy, self._closed)
         try:
             self._follow(self._opened(), self._cancellation)
         except Cancelled as cancelled:
@@ -340,30 +341,6 @@ class Tracker:
         with self._lock:
             self.status = replace(self.status, **changes)  # type: ignore[arg-type]  # names checked by replace
         self._on_change()
-
-
-class _Polite(Cancellation):
-    """Steps aside at every check point while a completion is being decoded."""
-
-    LONGEST_WAIT_S = 1.0
-
-    def __init__(self, is_busy: Callable[[], bool], closed: threading.Event) -> None:
-        super().__init__()
-        self._is_busy = is_busy
-        self._closed = closed
-
-    def check(self) -> None:
-        """Wait for the engine, but not for ever, then raise ``Cancelled`` if asked to."""
-        until_s = time.monotonic() + self.LONGEST_WAIT_S
-        while self._is_busy() and time.monotonic() < until_s and not self.is_cancelled:
-            time.sleep(0.005)
-        if self._closed.is_set():
-            self.cancel("closing")
-        super().check()
-
-
-def _never() -> bool:
-    return False
 
 
 def _facts(knowledge: Knowledge) -> dict[str, object]:
