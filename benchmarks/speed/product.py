@@ -1,0 +1,166 @@
+"""The server itself: start-up, a typed session, what is accepted of it, memory, and its loop."""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.speed.arms import cpu_seconds, peak_megabytes
+from benchmarks.speed.edits import Session
+from benchmarks.speed.figures import Figures
+from tests.e2e.client import LspClient, Reply
+
+KEY_S = 0.1
+FAST_KEY_S = 0.01
+LEARN_S = 60.0
+LEAST_CHARS = 2
+"""A suggestion shorter than this is not worth a key press."""
+
+
+def measure_product(repository: Path, replayed: list[Session], figures: Figures) -> None:
+    """Start the server on the repository, type the sessions, and say what each step took."""
+    with tempfile.TemporaryDirectory(prefix="code2lora-speed-") as scratch:
+        loop = Path(scratch) / "loop.json"
+        environment = {**os.environ, "CODE2LORA_LOOP": str(loop)}
+        script = str(Path(__file__).with_name("timed_server.py"))
+        started_s = time.perf_counter()
+        client = LspClient.start([sys.executable, script], env=environment)
+        options = {"follow": {"stateDir": scratch}}
+        client.initialize(folders=[repository.resolve()], options=options)
+        figures.product("initialize answered", time.perf_counter() - started_s, "s")
+        Typist(client, replayed[0]).wait_for_a_suggestion()
+        figures.product("first suggestion", time.perf_counter() - started_s, "s")
+        _wait_until_learnt(client, figures)
+        _type_all(client, replayed, figures)
+        _type_fast(client, replayed[0], figures)
+        figures.product("resident memory, peak", peak_megabytes(client.process.pid), "MB")
+        client.shut_down()
+        if loop.exists():
+            _say_loop(json.loads(loop.read_text()), figures)
+
+
+def _wait_until_learnt(client: LspClient, figures: Figures) -> None:
+    until_s = time.monotonic() + LEARN_S
+    while time.monotonic() < until_s:
+        repositories = client.status()["repositories"]
+        if repositories and repositories[0]["state"] == "current":
+            return
+        time.sleep(0.1)
+    figures.remark(f"the repository was not followed to HEAD within {LEARN_S:.0f} s")
+
+
+def _type_all(client: LspClient, replayed: list[Session], figures: Figures) -> None:
+    cpu_before_s = cpu_seconds(client.process.pid)
+    typists = [Typist(client, session) for session in replayed]
+    for typist in typists:
+        typist.type()
+    cpu_s = cpu_seconds(client.process.pid) - cpu_before_s
+    asked = [took for typist in typists for took in typist.asked_s]
+    through = [took for typist in typists for took in typist.through_s]
+    _spread("keystroke that asks the model", asked, figures)
+    _spread("keystroke through what is shown", through, figures)
+    accepted = sum(typist.n_accepted for typist in typists)
+    figures.product("keys", len(asked) + len(through), "")
+    figures.product("characters accepted", accepted, "")
+    figures.product("CPU per key", cpu_s * 1e3 / max(1, len(asked) + len(through)), "ms")
+    if accepted:
+        figures.product("CPU per accepted character", cpu_s * 1e3 / accepted, "ms")
+
+
+def _spread(name: str, taken_s: list[float], figures: Figures) -> None:
+    if len(taken_s) < 2:
+        figures.remark(f"{name}: {len(taken_s)} times, too few to say")
+        return
+    figures.product(f"{name}, median", statistics.median(taken_s) * 1e3, "ms")
+    figures.product(f"{name}, 95th", sorted(taken_s)[int(0.95 * len(taken_s))] * 1e3, "ms")
+
+
+def _type_fast(client: LspClient, session: Session, figures: Figures) -> None:
+    """A hundred keys a second, no answer awaited before the next key."""
+    typist = Typist(client, session)
+    replies, began_s = [], time.monotonic()
+    for number in range(200):
+        typed = "x" * number
+        typist.put(typed)
+        replies.append(typist.ask(typed))
+        time.sleep(max(0.0, began_s + (number + 1) * FAST_KEY_S - time.monotonic()))
+    for reply in replies:
+        reply.result()
+    slowest = max(reply.took_s or 0.0 for reply in replies)
+    figures.product("slowest answer at 100 keys a second", slowest * 1e3, "ms")
+
+
+def _say_loop(loop: dict[str, float], figures: Figures) -> None:
+    figures.product("handlers run on the event loop", loop["count"], "")
+    figures.product("of them over 5 ms after the start", loop["slow"], "")
+    figures.product("longest handler after the start", loop["longest_s"] * 1e3, "ms")
+    figures.product("longest handler, CPU of the loop's thread", loop["longest_cpu_s"] * 1e3, "ms")
+
+
+class Typist:
+    """Types one session into a document of its own."""
+
+    _n_documents = 0
+
+    def __init__(self, client: LspClient, session: Session) -> None:
+        Typist._n_documents += 1
+        self._client, self._session = client, session
+        self._name = f"/typed/{Typist._n_documents}/{session.path}"
+        self._row = session.before.count("\n")
+        self._now, self._shown = "", ""
+        self.asked_s: list[float] = []
+        self.through_s: list[float] = []
+        self.n_accepted = 0
+        client.open(self._name, session.before + session.after)
+
+    def wait_for_a_suggestion(self, timeout_s: float = 60.0) -> None:
+        """Ask at places of the session until something is offered."""
+        until_s = time.monotonic() + timeout_s
+        while time.monotonic() < until_s:
+            for typed in self._session.states:
+                self.put(typed)
+                if self.ask(typed).result()["items"]:
+                    return
+        raise SystemExit("nothing was ever suggested")
+
+    def type(self) -> None:
+        """All keys; a suggestion that is what comes next is accepted, and its keys left out."""
+        skip_to = 0
+        for typed in self._session.states:
+            if len(typed) <= skip_to:
+                continue
+            self.put(typed)
+            is_through = bool(self._shown) and self._shown.startswith(typed)
+            reply = self.ask(typed)
+            items = reply.result()["items"]
+            (self.through_s if is_through else self.asked_s).append(reply.took_s or 0.0)
+            text = typed + items[0]["insertText"] if items else ""
+            self._shown = text
+            gained = len(text) - len(typed)
+            if gained >= LEAST_CHARS and self._session.target.startswith(text):
+                self.put(text)
+                self.n_accepted += gained
+                skip_to, self._shown = len(text), ""
+            time.sleep(KEY_S)
+
+    def put(self, typed: str) -> None:
+        """Make the document hold ``typed`` at the place; one edit, as short as it can be."""
+        kept = common_length(self._now, typed)
+        start, end = self._at(self._now[:kept]), self._at(self._now)
+        self._client.edit(self._name, start, end, typed[kept:])
+        self._now = typed
+
+    def ask(self, typed: str) -> Reply:
+        return self._client.ask_inline(self._name, *self._at(typed))
+
+    def _at(self, typed: str) -> tuple[int, int]:
+        return self._row + typed.count("\n"), len(typed.rpartition("\n")[2])
+
+
+def common_length(one: str, other: str) -> int:
+    """How many leading characters two texts share."""
+    same = (a == b for a, b in zip(one, other, strict=False))
+    return next((at for at, is_same in enumerate(same) if not is_same), min(len(one), len(other)))
