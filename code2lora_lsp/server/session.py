@@ -163,7 +163,8 @@ class Session:
         return None
 
     def active_root(self) -> Path | None:
-        """The repository the user works in: the active document's, else the first one."""
+        """The repository the user works in: the active file's, or the first one without a file."""
         document = self.documents.get(self.active or "")
-        root = self.repositories.root_of(document.path) if document else None
-        return root or next(iter(self.repositories.roots()), None)
+        if document and document.path:
+            return self.repositories.root_of(document.path)
+        return next(iter(self.repositories.roots()), None)

@@ -91,6 +91,18 @@ def test_the_message_names_the_adapter_of_the_document_in_use(tree):
         assert status["repositories"][0]["commitsBehind"] == 0
 
 
+def test_a_file_in_no_repository_is_not_said_to_have_anothers_adapter(tree):
+    with fake_client() as client:
+        client.initialize(folders=[tree / "one", tree / "loose"])
+        client.wait_ready()
+        client.wait_until(lambda: client.status()["root"])
+        client.open((tree / "loose/notes.py").as_uri(), "x")
+        status = client.status()
+        assert (status["message"], status["root"]) == ("plain backbone: no repository", None)
+        client.open("untitled:Untitled-1", "x")
+        assert client.status()["root"] == str(tree / "one")
+
+
 def test_commands_act_on_the_repository_that_is_meant(tree):
     with fake_client() as client:
         client.initialize(folders=[tree / "one", tree / "two", tree / "first"])
