@@ -5,7 +5,7 @@ REPO ?= .
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format nano small vsix clean help
+.PHONY: demo test lint format nano small vsix wheel clean help
 
 help:  ## this list
 	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -54,6 +54,10 @@ nano small: $(READY)  ## train the embedded model again: make nano CLONES=… [W
 
 vsix:  ## the VS Code extension as a file to install: needs Node 20
 	cd editors/vscode && npm ci && npm run package
+
+wheel: $(READY)  ## the server with its embedded models as one file to install, in dist/
+	rm -f dist/code2lora_lsp-*.whl
+	$(BIN)/python -m hatchling build -t wheel -d dist
 
 clean:  ## forget the virtual environment
 	rm -rf $(VENV)
