@@ -1,4 +1,4 @@
-"""The wheel, built as ``make wheel`` does: it carries the models and completes with nothing else."""
+"""The wheel, built as ``make wheel`` does: it holds the models and completes with nothing else."""
 
 import json
 import os
