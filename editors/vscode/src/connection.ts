@@ -122,7 +122,7 @@ export class Connection {
       // starting again is ours: a new client each time, after a wait that grows
       errorHandler: {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
-        closed: () => ({ action: CloseAction.DoNotRestart, handled: true }),
+        closed: () => ({ action: CloseAction.DoNotRestart, message: "the connection to the server is closed", handled: true }),
       },
       middleware: { executeCommand: (command, args, next) => this.around.executeCommand(command, args, next) },
     };
@@ -135,6 +135,7 @@ export class Connection {
 
   /** The server ended, or did not come up. By itself it is tried again only if it ran before. */
   #failed(what: string, isAutomatic: boolean): void {
+    clearTimeout(this.#again);
     const delayS = isAutomatic ? this.#backoff.next(performance.now() / 1000) : undefined;
     if (delayS === undefined) {
       this.#noServer(isAutomatic ? `${what} again and again` : `the server did not start: ${what}`, false);
@@ -152,9 +153,9 @@ export class Connection {
 }
 
 /** Documents the server hears about; an empty setting means every language. */
-export function languages(): { language?: string }[] {
+export function languages(): { language: string }[] {
   const ids = vscode.workspace.getConfiguration("code2lora").get<string[]>("completion.languages", []);
-  return ids.length ? ids.map((language) => ({ language })) : [{}];
+  return (ids.length ? ids : ["*"]).map((language) => ({ language }));
 }
 
 export function messageOf(error: unknown): string {

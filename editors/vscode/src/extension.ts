@@ -58,6 +58,11 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     return connection.restart();
   }
 
+  async function followInterpreter(): Promise<void> {
+    const listening = await whenInterpreterChanges(() => void (isFromInterpreter() && restart()));
+    context.subscriptions.push(...(listening ? [listening] : []));
+  }
+
   const register = vscode.commands.registerCommand;
   context.subscriptions.push(
     log,
@@ -73,15 +78,12 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     register("code2lora.createEnvironment", async () => ((await installation.create()) ? restart() : undefined)),
     register("code2lora.openWalkthrough", () => openWalkthrough(context.extension.id)),
     inUse.onChange((editor) => void connection.notify(DID_FOCUS, { textDocument: { uri: editor.document.uri.toString() } })),
-    vscode.workspace.onDidGrantWorkspaceTrust(restart),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => Promise.all([restart(), followInterpreter()])),
     vscode.workspace.onDidChangeConfiguration((event) =>
       RESTART_FOR.some((name) => event.affectsConfiguration(name)) ? restart() : undefined,
     ),
   );
-  await connection.restart();
-  context.subscriptions.push(
-    (await whenInterpreterChanges(() => void (isFromInterpreter() && restart()))) ?? { dispose: () => undefined },
-  );
+  await Promise.all([connection.restart(), followInterpreter()]);
 }
 
 export function deactivate(): Promise<void> | undefined {

@@ -42,19 +42,31 @@ function card(title: string, value: string, note: string): string {
   return `<div class="card"><h2>${title}</h2><p class="value">${value}</p><p>${note}</p></div>`;
 }
 
-function cards(history: History): string[] {
-  const { latency, cache, acceptance } = history;
-  const offered = acceptance.shown ? acceptance.accepted / acceptance.shown : null;
-  const kept = `${count(acceptance.keptAfter30s)} of ${count(acceptance.judged)} kept after 30 s`;
-  const parts = `${count(acceptance.acceptedWords)} by word, ${count(acceptance.acceptedLines)} by line`;
-  return [
-    helpCard(history.commits),
-    card("Answer", `${figure(latency.p50Ms, 0)} ms`, `95 % within ${figure(latency.p95Ms, 0)} ms; cold ${figure(latency.coldP50Ms, 0)} ms`),
-    card("Cache", percent(cache.reusedShare), `of prompts reused; ${count(cache.withoutModel)} of ${count(cache.asked)} answers without the model`),
-    acceptance.enabled
-      ? card("Accepted", percent(offered), `${count(acceptance.accepted)} of ${count(acceptance.shown)} shown, ${parts}; ${kept}`)
-      : card("Accepted", "off", "<code>code2lora.metrics.enabled</code> is off"),
-  ];
+function cards({ commits, latency, cache, acceptance }: History): string[] {
+  return [helpCard(commits), answerCard(latency), cacheCard(cache), acceptedCard(acceptance)];
+}
+
+function answerCard({ n, p50Ms, p95Ms, coldP50Ms }: History["latency"]): string {
+  if (!n) {
+    return card("Answer", "–", "no suggestion in this session yet");
+  }
+  const cold = coldP50Ms === null ? "" : `; ${figure(coldP50Ms, 0)} ms from a cold cache`;
+  return card("Answer", `${figure(p50Ms, 0)} ms`, `95 % within ${figure(p95Ms, 0)} ms${cold}`);
+}
+
+function cacheCard({ asked, reusedShare, withoutModel }: History["cache"]): string {
+  const note = `of prompts reused; ${count(withoutModel)} of ${count(asked)} answers without the model`;
+  return card("Cache", percent(reusedShare), asked ? note : "no suggestion in this session yet");
+}
+
+function acceptedCard(acceptance: History["acceptance"]): string {
+  if (!acceptance.enabled) {
+    return card("Accepted", "off", "<code>code2lora.metrics.enabled</code> is off");
+  }
+  const { shown, accepted, acceptedWords, acceptedLines, judged, keptAfter30s } = acceptance;
+  const parts = `${count(acceptedWords)} by word, ${count(acceptedLines)} by line`;
+  const kept = judged ? `; ${count(keptAfter30s)} of ${count(judged)} kept after 30 s` : "";
+  return card("Accepted", percent(shown ? accepted / shown : null), `${count(accepted)} of ${count(shown)} shown, ${parts}${kept}`);
 }
 
 /** The mean over all scored tokens, so that a commit of two lines does not count as one of a thousand. */
@@ -94,7 +106,7 @@ inside a repository an adapter would follow its commits.</p>`;
     ["drift", `turned away from the first adapter${first}`],
     ["anchor", "tree read anew"],
   ].map(([kind, words]) => `<span><i class="${kind}"></i>${escape(words ?? "")}</span>`);
-  return `<section>${timeline([...commits].reverse())}<p class="legend">${legend.join("")}</p></section>
+  return `<section><div class="scroll">${timeline([...commits].reverse())}</div><p class="legend">${legend.join("")}</p></section>
 <section class="scroll">${table(commits)}</section>`;
 }
 

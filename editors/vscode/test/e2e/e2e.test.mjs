@@ -3,12 +3,12 @@
 //   TOOLS=DIR SERVER='["…/code2lora-lsp"]' node --test test/e2e/e2e.test.mjs
 //
 // TOOLS is a folder filled by setup-tools.sh; without it there is one test that is skipped. CHROMIUM is the
-// browser (/usr/bin/chromium). IMAGES is where the README's pictures go; what failed leaves failed.png there.
+// browser (/usr/bin/chromium). IMAGES is where the README's pictures go; what failed leaves a picture there too.
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import { after, afterEach, before, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { DAYS, Pottery, SALTGLAZE } from "./pottery.mjs";
 import { pause, processesWith, Workbench } from "./workbench.mjs";
 
@@ -17,7 +17,8 @@ const HERE = import.meta.dirname;
 const VSIX = path.resolve(HERE, "../../code2lora-lsp.vsix");
 const SOURCES = path.resolve(HERE, "../../../../code2lora_lsp");
 const SILENT_MS = 4000;
-/** Asks for a name that only a commit made during the test brings. */
+/** The first asks at the end of shop.py for a name of its repository, the second for one that a later commit brings. */
+const KNOWN_NAME = "\nhours = firing_";
 const NEW_NAME = "def shelves(crates):\nreturn saltg";
 
 const missing = [path.join(TOOLS, "node_modules/code-server"), CHROMIUM, VSIX].find((needed) => !TOOLS || !fs.existsSync(needed));
@@ -35,6 +36,8 @@ describe("VS Code", { skip }, () => {
   const settings = (changes) => ({
     "code2lora.server.command": command,
     "code2lora.follow.stateDir": path.join(root, "states"),
+    // what is sure enough to be shown is calibrated anew from time to time; here it is about the editor
+    "code2lora.completion.minConfidence": 0,
     ...changes,
   });
 
@@ -45,32 +48,40 @@ describe("VS Code", { skip }, () => {
       fs.rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 500 });
     }
   });
-  afterEach(async (context) => {
-    if (context.passed === false || context.error) {
-      hasFailed = true;
-      await code.picture(path.join(images, "failed.png")).catch(() => undefined);
-    }
-  });
+
+  /** A test that leaves a picture when it fails. */
+  function pictured(sentence, walk) {
+    test(sentence, async () => {
+      try {
+        await walk();
+      } catch (error) {
+        hasFailed = true;
+        await code.picture(path.join(images, `failed - ${sentence.slice(0, 40)}.png`)).catch(() => undefined);
+        throw error;
+      }
+    });
+  }
 
   /** Type at the end, see what is offered, and take the typing back. */
   async function offeredFor(text, timeout) {
     await code.typeAtEnd(text);
     const offered = await code.ghostOrNothing(timeout);
+    await code.picture(path.join(images, "last.png"));
     await code.revert();
     return offered;
   }
 
-  test("the status bar names the commit of the adapter", async () => {
+  pictured("the status bar names the commit of the adapter", async () => {
     await code.openFile("shop.py");
     await code.status(`adapter @ ${pottery.first}`, 300_000);
   });
 
-  test("ghost text appears, typing through keeps its rest, Tab accepts, and the saved file is right", async () => {
+  pictured("ghost text appears, typing through keeps its rest, Tab accepts, and the saved file is right", async () => {
     const typed = "    temperature = ";
     await code.typeAtEnd(typed);
     const offered = await code.ghost();
     await code.picture(path.join(images, "ghost.png"));
-    assert.equal(offered, "firing_temperature(bowl)");
+    assert.match(offered, /^firing_temperature\(/);
     await code.type(offered.slice(0, 3));
     assert.equal(await code.ghost(), offered.slice(3));
     await code.page.keyboard.press("Tab");
@@ -80,7 +91,7 @@ describe("VS Code", { skip }, () => {
     assert.ok(pottery.read("shop.py").endsWith(`\n${typed}${offered}`), pottery.read("shop.py"));
   });
 
-  test("a word of it can be accepted with the editor's own key", async () => {
+  pictured("a word of it can be accepted with the editor's own key", async () => {
     await code.typeAtEnd("\nhours = firing_hours(bowl)\ntemperature = ");
     const offered = await code.ghost();
     await code.page.keyboard.press("Control+ArrowRight");
@@ -89,7 +100,7 @@ describe("VS Code", { skip }, () => {
     await code.revert();
   });
 
-  test("a commit made in the terminal moves the status, and the next suggestion is of the new adapter", async () => {
+  pictured("a commit made in the terminal moves the status, and the next suggestion is of the new adapter", async () => {
     await code.openFile("orders.py");
     assert.doesNotMatch(await offeredFor(NEW_NAME, 10_000), /^laze_shelves/);
     pottery.write("saltglaze.py", SALTGLAZE);
@@ -101,38 +112,38 @@ describe("VS Code", { skip }, () => {
     await code.status(`adapter @ ${pottery.head()}`);
     await code.page.keyboard.press("Control+Backquote");
     await code.openFile("orders.py");
-    assert.match(await offeredFor(NEW_NAME), /^laze_shelves\(crates\)/);
+    assert.match(await offeredFor(NEW_NAME), /^laze_shelves/);
   });
 
-  test("the same cursor with the adapter off is shown side by side", async () => {
+  pictured("the same cursor with the adapter off is shown side by side", async () => {
     await code.typeAtEnd(NEW_NAME);
     await code.ghost();
     await code.page.keyboard.press("Escape");
     await code.command("Compare with Adapter Off");
-    const diff = code.page.locator(".diff-editor");
+    const diff = code.page.locator(".monaco-diff-editor");
     await diff.first().waitFor();
     await code.page.locator(".tab.active", { hasText: `adapter @ ${pottery.head()}` }).first().waitFor();
-    await code.page.locator(".diff-editor .modified .view-line", { hasText: "saltglaze_shelves" }).first().waitFor();
+    await code.page.locator(".monaco-diff-editor .modified .view-line", { hasText: "saltglaze_shelves" }).first().waitFor();
     await code.picture(path.join(images, "compare.png"));
     await code.page.keyboard.press("Control+F4");
     await code.openFile("orders.py");
     await code.revert();
   });
 
-  test("switched off it is silent, for this language and for everywhere, and on again it offers", async () => {
-    const ask = "\n    temperature = ";
+  pictured("switched off it is silent, for this language and for everywhere, and on again it offers", async () => {
+    await code.openFile("shop.py");
     await code.command("Toggle Suggestions for This Language");
-    assert.equal(await offeredFor(ask, SILENT_MS), "");
+    assert.equal(await offeredFor(KNOWN_NAME, SILENT_MS), "");
     await code.command("Toggle Suggestions for This Language");
     await code.command("Toggle Suggestions");
     await code.status("completions are switched off");
-    assert.equal(await offeredFor(ask, SILENT_MS), "");
+    assert.equal(await offeredFor(KNOWN_NAME, SILENT_MS), "");
     await code.command("Toggle Suggestions");
     await code.status(`adapter @ ${pottery.head()}`);
-    assert.notEqual(await offeredFor(ask), "");
+    assert.match(await offeredFor(KNOWN_NAME), /\(bowl/);
   });
 
-  test("a killed server comes back, and what was switched by hand stays switched", async () => {
+  pictured("a killed server comes back, and what was switched by hand stays switched", async () => {
     await code.command("Toggle Suggestions");
     await code.status("completions are switched off");
     const [killed] = processesWith(log);
@@ -146,16 +157,16 @@ describe("VS Code", { skip }, () => {
     await code.status("completions are switched off");
     await code.command("Toggle Suggestions");
     await code.status(`adapter @ ${pottery.head()}`);
-    assert.notEqual(await offeredFor("\n    temperature = "), "");
+    assert.match(await offeredFor(KNOWN_NAME), /\(bowl/);
   });
 
-  test("a folder without git is completed by the backbone, and the status says so", async () => {
+  pictured("a folder without git is completed by the backbone, and the status says so", async () => {
     await code.openFile("notes.py");
     await code.status("plain backbone: no repository");
     assert.match(await offeredFor("\nfrom pathlib import Pa"), /^th/);
   });
 
-  test("debug information names no folder", async () => {
+  pictured("debug information names no folder", async () => {
     await code.command("Copy Debug Information");
     await code.message("in the clipboard");
     const text = await code.page.evaluate("navigator.clipboard.readText()");
@@ -163,17 +174,18 @@ describe("VS Code", { skip }, () => {
     assert.ok(!text.includes(root) && !text.includes("pottery"), text);
   });
 
-  test("a click on the status opens the panel, and it follows commits while it is open", async () => {
+  pictured("a click on the status opens the panel, and it follows commits while it is open", async () => {
     await code.openFile("shop.py");
     await code.status(`adapter @ ${pottery.head()}`);
     await code.page.locator(".statusbar-item", { hasText: "adapter @" }).first().click();
     await code.panel().locator("h1", { hasText: "pottery" }).waitFor();
     for (const day of DAYS) {
-      await code.status(`adapter @ ${pottery.day(day)}`);
+      const commit = pottery.day(day);
+      await code.status(`adapter @ ${commit}`);
+      await code.panel().locator(`tr[id="${commit}"]`).waitFor();
     }
-    await code.panel().locator(`tr:has-text("${DAYS.at(-1)[1]}")`).waitFor();
     assert.equal(await code.panel().locator("svg a.column").count(), 2 + DAYS.length);
-    await code.panel().locator("circle.with").nth(DAYS.length - 1).waitFor({ timeout: 120_000, state: "attached" });
+    await code.panel().locator("circle.with").nth(DAYS.length - 1).waitFor({ state: "attached" });
     await code.page.setViewportSize({ width: 1500, height: 1000 });
     await code.page.keyboard.press("Control+b");
     for (const [name, theme] of [["panel", "Default Dark Modern"], ["panel-light", "Default Light Modern"]]) {
@@ -182,18 +194,18 @@ describe("VS Code", { skip }, () => {
     }
   });
 
-  test("the health check runs in a terminal, with the editor's settings", async () => {
+  pictured("the health check runs in a terminal, with the editor's settings", async () => {
     await code.command("Run Health Check");
-    await code.page.locator(".xterm-rows", { hasText: /all well|remark|broken/i }).first().waitFor({ timeout: 180_000 });
+    await code.page.locator(".xterm-rows", { hasText: /all.is.well|remark|broken/i }).first().waitFor();
   });
 
-  test("a server that does not announce inline completion fails this test", async () => {
+  pictured("a server that does not announce inline completion fails this test", async () => {
     await code.page.keyboard.press("Control+Shift+k");
     code.machine(settings({ "code2lora.server.command": [process.execPath, path.join(HERE, "deafServer.mjs"), ...command] }));
     await code.openFile("shop.py");
     await code.status("loading the model").catch(() => undefined);
     await code.status(`adapter @ ${pottery.head()}`);
     await pause(2000);
-    assert.equal(await offeredFor("\n    temperature = ", 10_000), "");
+    assert.equal(await offeredFor(KNOWN_NAME, 10_000), "");
   });
 });

@@ -12,6 +12,7 @@ const QUIET = {
   "editor.minimap.enabled": false,
   "editor.stickyScroll.enabled": false,
   "editor.fontSize": 14,
+  "diffEditor.useInlineViewWhenSpaceIsLimited": false,
   "explorer.openEditors.visible": 0,
   "workbench.startupEditor": "none",
   "workbench.tips.enabled": false,
@@ -70,8 +71,9 @@ export class Workbench {
       args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"],
     });
     this.page = this.browser.pages()[0] ?? (await this.browser.newPage());
+    this.page.setDefaultTimeout(120_000);
     await this.page.goto(`${url}/?workspace=${encodeURIComponent(workspace)}`);
-    await this.page.locator(".monaco-workbench").waitFor({ timeout: 120_000 });
+    await this.page.locator(".monaco-workbench").waitFor();
   }
 
   async theme(name) {
@@ -105,7 +107,7 @@ export class Workbench {
   }
 
   /** The status bar says `text`, now or within the time. */
-  async status(text, timeout = 120_000) {
+  async status(text, timeout) {
     await this.page.locator(".statusbar-item", { hasText: text }).first().waitFor({ timeout });
   }
 
@@ -180,7 +182,7 @@ export class Workbench {
 
   /** The document inside the panel's web view: a frame in a frame. */
   panel() {
-    return this.page.frameLocator("iframe.webview").last().frameLocator("iframe");
+    return this.page.frameLocator("iframe.webview").last().frameLocator("#active-frame");
   }
 
   async message(text) {
