@@ -5,10 +5,10 @@ REPO ?= .
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format nano small vsix wheel clean help
+.PHONY: demo test lint format nano small vscode test-vscode wheel clean help
 
 help:  ## this list
-	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -52,8 +52,18 @@ nano small: $(READY)  ## train the embedded model again: make nano CLONES=… [W
 	$(TRAINED).model_card $(OUT) $(WORK)/corpus --log $(WORK)/$@/log.jsonl \
 		--evaluation $(WORK)/$@/evaluation.json --examples $(WORK)/$@/examples.md
 
-vsix:  ## the VS Code extension as a file to install: needs Node 20
+vscode: wheel  ## the VS Code extension as a file to install, with the wheel inside: needs Node 20
 	cd editors/vscode && npm ci && npm run package
+
+# A real VS Code is driven where editors/vscode/test/e2e/setup-tools.sh filled TOOLS; CI_FULL=1 fills it.
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/code2lora-lsp-test-editors/code-server
+VSIX := $(CURDIR)/editors/vscode/code2lora-lsp.vsix
+
+test-vscode: vscode  ## the extension: unit tests, its package, and a real VS Code where it is set up
+	cd editors/vscode && npm test
+	VSIX=$(VSIX) $(BIN)/python -m pytest -q tests/editors/test_vscode_manifest.py tests/editors/test_vscode_package.py
+	test -z "$(CI_FULL)" || editors/vscode/test/e2e/setup-tools.sh "$(TOOLS)"
+	cd editors/vscode && TOOLS="$(TOOLS)" SERVER='["$(abspath $(BIN))/code2lora-lsp"]' node --test test/e2e/e2e.test.mjs
 
 wheel: $(READY)  ## the server with its embedded models as one file to install, in dist/
 	rm -f dist/code2lora_lsp-*.whl
