@@ -1,5 +1,6 @@
 """The local backend: one engine, one tracker per repository, in this process."""
 
+import gc
 import logging
 import threading
 import time
@@ -296,6 +297,7 @@ class LocalBackend:
                 self._hand_out(None, token, NO_CHECKPOINT)
                 return
             models = load_following(settings, backbone, lambda: engine.is_busy)
+            gc.freeze()  # as in ``Engine``: more libraries are loaded now
         except Code2LoraError as error:
             self._fail(error, token)
             return

@@ -1,5 +1,7 @@
 """What the engine gets ready after an answer, while nobody waits."""
 
+import gc
+
 from tests.fakes import PlantedDecoder
 from tests.runtime.running_engine import WAIT_S, Gate, until
 
@@ -53,3 +55,9 @@ def test_getting_ready_gives_way_to_a_request(start):
     gate.open.set()
     assert found.result(WAIT_S).text == "z"
     assert passes[n_passes][1] < 64, "the other chunks were not run"
+
+
+def test_collecting_garbage_does_not_walk_what_was_loaded(start):
+    before = gc.get_freeze_count()
+    start()
+    assert gc.get_freeze_count() > before
