@@ -96,6 +96,10 @@ class DecodeSession:
         self._length = 0
         self._cache.rebind(self.adapter_id)
 
+    def missing(self, token_ids: Sequence[int]) -> int:
+        """How many tokens of a prompt the cache does not hold."""
+        return len(token_ids) - _common_length(self._cache.tokens, token_ids)
+
     def feed(self, token_ids: Sequence[int], check: Callable[[], None]) -> Fed:
         """Go on behind ``token_ids``; what the cache holds of them is not run again.
 

@@ -31,7 +31,7 @@ from code2lora_lsp.runtime.decoding import Decoding, Fork
 from code2lora_lsp.runtime.drafting import Drafter, TimeUp, Writing
 from code2lora_lsp.runtime.question import Question, question_of
 from code2lora_lsp.runtime.shown import Shown, ShownTexts
-from code2lora_lsp.text.fim import Order, PromptBuilder, common_newline
+from code2lora_lsp.text.fim import FimPrompt, Order, PromptBuilder, common_newline
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.text.trim import with_newline
 
@@ -131,6 +131,7 @@ class Completer:
         adapter_commit: str | None,
         deadline: Deadline,
         check: Callable[[], None],
+        before_reading: Callable[[int], None] = lambda _n_wasted: None,
     ) -> CompletionResult:
         """Answer one request.
 
@@ -139,6 +140,8 @@ class Completer:
             adapter_commit: the commit the bound adapter stands for.
             deadline: when it passes while decoding, what is there is offered.
             check: called before every prefill chunk and every token; may raise to stop.
+            before_reading: called with how many tokens that must be read the next key would make
+                useless; may wait, and raise to stop.
         """
         question = question_of(request, self._settings.max_lines)
         left = self._shown.left_for(question, self._session.adapter_id)
@@ -155,6 +158,8 @@ class Completer:
             self._mixer, deadline, check,
         )  # fmt: skip
         built_s = time.perf_counter()
+        before_reading(0 if is_asked_for else self._wasted_by_next_key(prompt))
+        reading_s = time.perf_counter()
         try:
             fed = self._session.feed(prompt.token_ids, writing.check_both)
         except TimeUp:
@@ -174,7 +179,7 @@ class Completer:
             return NoCompletion(Reason.TIMED_OUT) if is_late else first
         timings = Timings(
             prompt_s=built_s - started_s,
-            prefill_s=fed_s - built_s,
+            prefill_s=fed_s - reading_s,
             decode_s=time.perf_counter() - fed_s,
             prompt_tokens=len(prompt.token_ids),
             reused_tokens=fed.reused_tokens,
@@ -186,6 +191,12 @@ class Completer:
         )  # fmt: skip
         self._shown.remember(request.document.uri, shown)
         return _offer(question, shown, adapter_commit, timings)
+
+    def _wasted_by_next_key(self, prompt: FimPrompt) -> int:
+        """Tokens yet to be read that stand behind what changes: in PSM order, the suffix."""
+        if prompt.order == "spm":
+            return 0
+        return min(prompt.suffix_tokens, self._session.missing(prompt.token_ids))
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus, tr
 from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 from code2lora_lsp.runtime.model_loading import LoadedModel, ReportProgress
+from code2lora_lsp.runtime.pace import Pace
 from code2lora_lsp.runtime.tuning import load_tuned
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ IDLE_AFTER_S = 2.0
 """After an answer the next key stroke is near; work for later waits this long."""
 
 MOST_IDLE_WORK = 4
+
+_LOOK_AGAIN_S = 0.01
+"""While pausing: a request that the editor cancels wakes nobody."""
 
 _WHY_NOT = {
     EngineState.ABSENT: Reason.NOT_READY,
@@ -97,6 +101,7 @@ class Engine:
         self._stopping = threading.Event()
         self._knowledge_changed = False
         self._may_prepare = False
+        self._pace = Pace()
         self._status = EngineStatus()
         self._model: LoadedModel | None = None
         self._idle_work: tuple[IdleWork, ...] = ()
@@ -147,6 +152,7 @@ class Engine:
         refused = self._doorkeeper.refusal(request)
         older = None
         with self._condition:
+            self._pace.asked(job.submitted_s)
             if refused is None and self._status.state is not EngineState.READY:
                 refused = NoCompletion(_WHY_NOT[self._status.state], self._status.detail)
             if refused is None:
@@ -273,15 +279,26 @@ class Engine:
             self._bind(job.slot.current if job.slot else None)
             commit = self._bound.commit_id if self._bound else None
             result = self._completer.complete(
-                job.request, commit, job.deadline, lambda: self._check(job)
-            )
+                job.request, commit, job.deadline, lambda: self._check(job),
+                lambda n_wasted: self._pause(job, self._pace.pause_s(n_wasted)),
+            )  # fmt: skip
         except Cancelled as stopped:
             return self._why_stopped(job, str(stopped))
         except Exception as error:  # noqa: BLE001 - whatever broke, the thread goes on
             return self._recover(error)
         if isinstance(result, NoCompletion):
             return result
+        timings = result.timings
+        self._pace.read(timings.prompt_tokens - timings.reused_tokens, timings.prefill_s)
         return replace(result, timings=replace(result.timings, queue_s=queue_s))
+
+    def _pause(self, job: _Job, seconds: float) -> None:
+        """Wait, unless the request ends meanwhile."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            self._check(job)
+            with self._condition:
+                self._condition.wait(min(left_s, _LOOK_AGAIN_S))
 
     def _check(self, job: _Job) -> None:
         self._stop_check()
