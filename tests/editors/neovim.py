@@ -26,9 +26,9 @@ SCREEN = """(function()
   for row = 1, vim.o.lines do
     local cells = {}
     for column = 1, vim.o.columns do cells[column] = vim.fn.screenstring(row, column) end
-    rows[row] = vim.trim(table.concat(cells))
+    rows[row] = table.concat(cells):gsub("%s+$", "")
   end
-  return table.concat(rows, "\\n")
+  return rows
 end)()"""
 
 
@@ -67,7 +67,11 @@ class Neovim:
         return json.loads(self._remote("--remote-expr", f"luaeval('{quoted}')"))
 
     def screen(self) -> str:
-        return str(self.lua(SCREEN))
+        return "\n".join(self.screen_rows())
+
+    def screen_rows(self) -> list[str]:
+        """What the user sees, ghost text included, without white space at the ends of lines."""
+        return [str(row) for row in self.lua(SCREEN)]
 
     def line(self) -> str:
         return str(self.lua("vim.api.nvim_get_current_line()"))
@@ -84,11 +88,15 @@ class Neovim:
             time.sleep(0.05)
         return value
 
+    def command(self, *arguments: str) -> list[str]:
+        """A command line that talks to this editor."""
+        return [self._binary, "--clean", "--server", self._socket, *arguments]
+
     def _remote(self, *arguments: str) -> str:
-        command = [self._binary, "--clean", "--server", self._socket, *arguments]
         answer = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
-        )
+            self.command(*arguments),
+            capture_output=True, text=True, check=False, timeout=TIMEOUT_S,
+        )  # fmt: skip
         if answer.returncode or "E5108" in answer.stderr:
             raise RuntimeError(f"{arguments}: {answer.stderr}")
         return answer.stdout or answer.stderr

@@ -56,7 +56,7 @@ def shared(tmp_path_factory) -> Iterator[Neovim]:
 @pytest.fixture
 def editor(shared) -> Neovim:
     """The shared editor on the document as it was, in normal mode."""
-    shared.press("<C-\\><C-n>:silent! only | edit! | messages clear<CR>")
+    shared.press("<C-\\><C-n>:silent! only | edit! shop.py | messages clear<CR>")
     shared.wait_until(
         "buffer", lambda: shared.lua("#vim.api.nvim_buf_get_lines(0, 0, -1, true)") == 2
     )
@@ -189,6 +189,28 @@ def test_a_toggle_of_something_unknown_names_what_is_known(editor):
     editor.wait_until(
         "error", lambda: '"galaxy": expected everywhere, folder, language' in messages(editor)
     )
+
+
+def test_an_export_says_where_it_is_and_what_it_keeps(editor):
+    editor.press(":LspCode2LoraExport peft<CR>")
+    folder = str(editor.lua("vim.fn.getcwd()")) + "/peft"
+    expected = f"written to {folder}, rank 16, keeps 98.8 % of it"
+    editor.wait_until("message", lambda: expected in messages(editor).replace("\n", ""))
+
+
+def test_the_history_command_opens_a_buffer_that_q_closes(editor):
+    editor.press(":LspCode2LoraHistory<CR>")
+    editor.wait_until("history", lambda: "Followed in" in editor.screen())
+    assert not editor.lua("vim.bo.modifiable")
+    editor.press("q")
+    editor.wait_until("closed", lambda: editor.lua("#vim.api.nvim_list_wins()") == 1)
+
+
+def test_the_compare_command_shows_both_completions(editor):
+    editor.press(":LspCode2LoraCompare<CR>")
+    editor.wait_until("comparison", lambda: "# without" in editor.screen())
+    assert "# with the adapter" in editor.screen()
+    assert below(editor).count(SUGGESTION) == 2
 
 
 def test_the_status_command_shows_the_adapter(editor):

@@ -126,6 +126,12 @@ def test_a_history_without_repository_and_answers_says_so(editor):
         assert words in text
 
 
+def test_answers_that_were_all_typed_through_have_no_share_of_a_prompt(editor):
+    cache = {"asked": 2, "reusedShare": None, "withoutModel": 2}
+    text = "\n".join(lua(editor, "history", "lines", history(cache=cache)))
+    assert f"{DASH} of the prompts reused; 2 of 2 answers without the model" in text
+
+
 def test_both_sides_of_a_comparison_are_shown_with_the_reason_of_an_empty_one(editor):
     result = {
         "withAdapter": {"text": "shelves):\n    pass", "nats": 0.21, "reason": None},
@@ -136,10 +142,9 @@ def test_both_sides_of_a_comparison_are_shown_with_the_reason_of_an_empty_one(ed
         },
         "adapterCommit": "a1b2c3d4e5",
     }
-    assert lua(editor, "compare", "lines", result, "python") == [
-        "**With the adapter @ a1b2c3** (0.21 nats per token)",
-        "```python", "shelves):", "    pass", "```", "",
-        "**Without**", "the model was not sure enough",
+    assert lua(editor, "compare", "lines", result, "# %s") == [
+        "# with the adapter @ a1b2c3, 0.21 nats per token", "shelves):", "    pass", "",
+        "# without", "# (the model was not sure enough)",
     ]  # fmt: skip
 
 

@@ -79,7 +79,7 @@ local function cache_line(cache)
   if not cache or cache.asked == 0 then
     return 'cache     nothing yet'
   end
-  local reused = number('%.0f %%', ask.known(cache.reusedShare) and cache.reusedShare * 100)
+  local reused = ask.known(cache.reusedShare) and ('%.0f %%'):format(cache.reusedShare * 100) or '–'
   return ('cache     %s of the prompts reused; %d of %d answers without the model'):format(
     reused,
     cache.withoutModel,
@@ -134,7 +134,7 @@ local function new_view(bufnr, read)
   vim.bo[view].buftype, vim.bo[view].bufhidden, vim.bo[view].swapfile = 'nofile', 'wipe', false
   vim.bo[view].filetype = 'code2lorahistory'
   vim.wo.wrap, vim.wo.number, vim.wo.list = false, false, false
-  vim.api.nvim_buf_set_name(view, ('code2lora://history/%d'):format(bufnr))
+  vim.api.nvim_buf_set_name(view, ('code2lora://%d/history'):format(bufnr))
   vim.fn.matchadd('Title', '\\%1l.*')
   vim.fn.matchadd('Comment', '^commit .*')
   vim.fn.matchadd('Identifier', '^\\x\\{7}\\ze ')
