@@ -11,8 +11,9 @@ from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.decoder_config import decoder_config, read_config_json
 from code2lora_lsp.neural.decoder_weights import HALF_MERGED
 from code2lora_lsp.neural.lora import LoraAdapter, LoraPair, Projection
+from code2lora_lsp.neural.reading import CHUNK_TOKENS
 from code2lora_lsp.neural.sampling import GreedySampler
-from code2lora_lsp.neural.session import CHUNK_TOKENS, DecodeSession
+from code2lora_lsp.neural.session import DecodeSession
 from tests.fakes import TINY, random_adapter, random_weights
 
 torch.set_num_threads(1)

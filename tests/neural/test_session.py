@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from code2lora_lsp.neural import session as session_module
+from code2lora_lsp.neural import reading as reading_module
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.session import DecodeSession
 from tests.fakes import TINY, random_adapter, random_weights
@@ -95,12 +95,12 @@ def test_another_adapter_keeps_no_logits_even_where_it_keeps_keys_and_values(ses
 
 
 def test_kept_logits_stay_within_their_budget(monkeypatch):
-    monkeypatch.setattr(session_module, "KEPT_LOGITS_BYTES", 4 * TINY.vocabulary_size * 3)
+    monkeypatch.setattr(reading_module, "KEPT_LOGITS_BYTES", 4 * TINY.vocabulary_size * 3)
     session = Counting()
     session.ask(PROMPT)
     for token in range(5):
         session.advance(token)
-    assert len(session._logits) == 3
+    assert len(session._now._logits) == 3
     assert session.ask((*PROMPT, 0, 1, 2, 3))[0] == 0
     assert session.ask(PROMPT)[0] == 1, "the oldest were let go"
 
@@ -118,3 +118,34 @@ def test_decoding_goes_where_it_went_without_running_and_elsewhere_by_running(se
     assert torch.allclose(other, fresh_logits((*PROMPT, 7, 8, 30)), atol=1e-4)
     assert session.tokens == (*PROMPT, 7, 8, 30)
     assert session.room == 128 - len(PROMPT) - 3
+
+
+def test_texts_that_take_turns_are_each_read_once(session):
+    """The suffix stands first, so a bracket closed behind the cursor changes the first tokens."""
+    plain, closed, twice = ((mark, *PROMPT) for mark in (100, 101, 102))
+    for prompt in (plain, closed, twice):
+        assert session.ask(prompt)[0] == len(prompt)
+    for prompt in (closed, plain, twice, plain):
+        n_run, logits = session.ask((*prompt, 7))
+        assert n_run <= 1
+        assert torch.allclose(logits, fresh_logits((*prompt, 7)), atol=1e-4)
+
+
+def test_the_text_not_fed_for_longest_makes_room(session):
+    first, second, third, fourth = ((mark, *PROMPT) for mark in range(100, 104))
+    for prompt in (first, second, third, first, fourth):
+        session.ask(prompt)
+    assert session.ask(first)[0] == 0
+    assert session.ask(third)[0] == 0
+    assert session.ask(second)[0] == len(second)
+
+
+def test_every_text_is_forgotten_with_its_adapter(session):
+    for mark in (100, 101):
+        session.ask((mark, *PROMPT))
+    adapter = random_adapter()
+    session.bind(adapter)
+    for mark in (100, 101):
+        n_run, logits = session.ask((mark, *PROMPT))
+        assert n_run == len(PROMPT) + 1
+        assert torch.allclose(logits, fresh_logits((mark, *PROMPT), adapter), atol=1e-4)

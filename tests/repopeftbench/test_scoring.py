@@ -140,7 +140,7 @@ class Planted:
         self._at = 0
 
     def feed(self, prompt, check):
-        from code2lora_lsp.neural.session import Fed
+        from code2lora_lsp.neural.reading import Fed
 
         return Fed(self._next(), 0)
 
