@@ -1,5 +1,6 @@
 """Keys in a real Neovim against the real server around a scripted backend."""
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -148,6 +149,35 @@ def test_a_line_is_accepted_up_to_its_end_and_the_rest_stays_on_the_screen(edito
     assert "second" in below(editor)
     editor.press("<C-g>l")
     editor.wait_until("second line", lambda: text(editor) == ["first", "    second"])
+
+
+def test_a_bracket_that_the_suggestion_brings_replaces_the_one_behind_the_cursor(editor):
+    suggest(editor, "price)", end=1)
+    editor.press("Gosum()<Left>")
+    editor.wait_until("ghost text", lambda: "price" in below(editor))
+    editor.press("<C-g>w")
+    editor.wait_until("word", lambda: text(editor) == ["sum(price)"])
+    editor.press("<C-f>")
+    editor.wait_until("end", lambda: editor.lua("vim.api.nvim_win_get_cursor(0)") == [3, 10])
+    assert text(editor) == ["sum(price)"]
+
+
+def test_a_suggestion_behind_wide_characters_is_put_where_it_belongs(editor):
+    suggest(editor, "= 'wörld'")
+    editor.press("Goa = '😀ö'; b ")
+    editor.wait_until("ghost text", lambda: "wörld" in below(editor))
+    editor.press("=<C-g>w")
+    editor.wait_until("word", lambda: text(editor) == ["a = '😀ö'; b = '"])
+    editor.press("<C-f>")
+    editor.wait_until("rest", lambda: text(editor) == ["a = '😀ö'; b = 'wörld'"])
+
+
+def suggest(editor: Neovim, suggestion: str, **more: Any) -> None:
+    """Have the fake server answer with that."""
+    plan = json.dumps(f"# fake: {json.dumps({'text': suggestion, **more})}")
+    editor.lua(
+        f"vim.api.nvim_buf_set_lines(0, 0, 1, true, {{ vim.json.decode({json.dumps(plan)}) }})"
+    )
 
 
 def test_the_next_key_asks_by_hand_where_there_is_no_other_suggestion(editor):

@@ -140,7 +140,7 @@ local function new_view(bufnr, read)
   vim.fn.matchadd('Identifier', '^\\x\\{7}\\ze ')
   vim.fn.matchadd('String', '[▏▎▍▌▋▊▉█]\\+')
   vim.fn.matchadd('Comment', '^\\(moved\\|lines this\\).*')
-  vim.keymap.set('n', 'q', '<Cmd>close<CR>', { buffer = view, nowait = true })
+  vim.keymap.set('n', 'q', '<Cmd>bwipeout<CR>', { buffer = view, nowait = true })
   vim.keymap.set('n', 'R', read, { buffer = view, nowait = true })
   return view
 end
