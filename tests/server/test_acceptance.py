@@ -1,6 +1,8 @@
 """Shown, accepted and kept, as seen in one document's edits, with a clock of our own."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from code2lora_lsp.runtime.acceptance_counts import AcceptanceCounts
 from code2lora_lsp.server.acceptance import KEPT_AFTER_S, MOST_WATCHED, Acceptance
@@ -243,3 +245,39 @@ def test_no_more_than_a_few_acceptances_are_watched_at_once():
         editor.offer("again(1)\n", at=at)
         editor.edit(at, "again(1)\n")
     assert editor.wait().judged == MOST_WATCHED
+
+
+SENTENCE = "price for price in prices"
+
+
+@given(st.lists(st.sampled_from(["key", "word", "whole", "undo", "above", "below"]), max_size=12))
+def test_whatever_order_things_happen_in_what_was_done_is_what_is_counted(actions):
+    """One suggestion, asked for again after every edit, as editors do."""
+    editor, at, left = Editor(), CURSOR, SENTENCE
+    words = whole = 0
+    editor.offer(SENTENCE, at=at)
+    for action in actions:
+        if action == "above":
+            editor.edit(0, "import os\n")
+            at += len("import os\n")
+        elif action == "below":
+            editor.edit(len(editor.text), "pass\n")
+        elif action == "undo":
+            n_taken = len(SENTENCE) - len(left)
+            editor.edit(at - n_taken, "", n_removed=n_taken)
+            at, left = at - n_taken, SENTENCE
+        elif left:
+            word = left[: left.find(" ") + 1 or len(left)].rstrip(" ") or " "
+            text = {"key": left[0], "word": word, "whole": left}[action]
+            words += len(text) > 1 and text != left
+            whole += len(text) > 1 and text == left
+            editor.edit(at, text)
+            at, left = at + len(text), left[len(text) :]
+        if left:
+            editor.offer(left, at=at)
+    counts = editor.counts()
+    assert (counts.accepted, counts.accepted_words) == (whole, words)
+    counts = editor.wait()
+    assert counts.kept <= counts.judged <= whole + words
+    if "undo" not in actions:
+        assert counts.kept == counts.judged
