@@ -12,7 +12,8 @@ local SCOPES = { 'everywhere', 'folder', 'language' }
 
 local function toggle(bufnr, options)
   if options.args ~= '' and not vim.list_contains(SCOPES, options.args) then
-    return ask.tell(('%q: expected %s'):format(options.args, table.concat(SCOPES, ', ')), vim.log.levels.ERROR)
+    local message = ('%q: expected %s'):format(options.args, table.concat(SCOPES, ', '))
+    return ask.tell(message, vim.log.levels.ERROR)
   end
   local arguments = {
     language = { language = vim.bo[bufnr].filetype },
@@ -27,8 +28,11 @@ local function export(bufnr, options)
   local folder = vim.fs.normalize(vim.fn.fnamemodify(options.args, ':p'))
   local argument = { uri = vim.uri_from_bufnr(bufnr), to = folder }
   ask.execute(bufnr, 'exportAdapter', argument, function(result)
-    local kept = ask.known(result.kept) and result.kept < 1 and (', keeps %.1f %% of it'):format(result.kept * 100)
-    ask.tell(('written to %s, rank %d%s'):format(result.folder, result.rank, kept or ''))
+    local message = ('written to %s, rank %d'):format(result.folder, result.rank)
+    if ask.known(result.kept) and result.kept < 1 then
+      message = message .. (', keeps %.1f %% of it'):format(result.kept * 100)
+    end
+    ask.tell(message)
   end)
 end
 

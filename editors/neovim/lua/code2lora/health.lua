@@ -12,7 +12,8 @@ local function check_neovim()
   if vim.fn.has('nvim-0.12') == 1 then
     health.ok(version .. ': suggestions are ghost text')
   elseif vim.fn.has('nvim-0.11.3') == 1 then
-    health.warn(version .. ': suggestions are ordinary completion items', 'Neovim 0.12 shows them as ghost text')
+    local hint = 'Neovim 0.12 shows them as ghost text'
+    health.warn(version .. ': suggestions are ordinary completion items', hint)
   else
     health.error(version .. ' is too old', 'Neovim 0.11.3 or newer is needed')
   end
@@ -73,7 +74,8 @@ function M.report(answer)
   local ok, found = pcall(vim.json.decode, answer.stdout)
   if not ok or type(found) ~= 'table' or not found.checks then
     local seen = vim.trim(answer.stderr)
-    health.error(('the check ended with exit code %d and no result'):format(answer.code), seen ~= '' and seen or nil)
+    local message = ('the check ended with exit code %d and no result'):format(answer.code)
+    health.error(message, seen ~= '' and seen or nil)
     return
   end
   health.info('code2lora-lsp ' .. found.version)
