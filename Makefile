@@ -5,7 +5,7 @@ REPO ?= .
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format nano small vscode test-vscode wheel clean help
+.PHONY: demo test lint format nano small vscode test-vscode wheel bench clean help
 
 help:  ## this list
 	@grep -E '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -68,6 +68,9 @@ test-vscode: vscode  ## the extension: unit tests, its package, and a real VS Co
 wheel: $(READY)  ## the server with its embedded models as one file to install, in dist/
 	rm -f dist/code2lora_lsp-*.whl
 	$(BIN)/python -m hatchling build -t wheel -d dist
+
+bench: $(READY)  ## keystroke times beside other engines: make bench REPO=… [LLAMA_CPP=its programs]
+	$(BIN)/python benchmarks/keystroke.py "$(REPO)" $(if $(LLAMA_CPP),--llama-cpp "$(LLAMA_CPP)")
 
 clean:  ## forget the virtual environment
 	rm -rf $(VENV)
