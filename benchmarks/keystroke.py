@@ -109,6 +109,8 @@ def compare(arms: list[Arm], replayed: list[Session], without: list[str], figure
             if part in without:
                 continue
             for arm in chance.sample(arms, len(arms)):
+                if part == "keystroke":  # opening the file is not a key
+                    arm.ask(prompts[0], KEY_NEW, is_cold=False)
                 before_s = arm.cpu_s()
                 answers = ask(arm, prompts)
                 figures.answers(part, arm.name, number, answers, arm.cpu_s() - before_s)
@@ -134,7 +136,6 @@ def ask_cold(arm: Arm, prompts: list[list[int]]) -> list[Answer]:
 
 def ask_keys(arm: Arm, prompts: list[list[int]]) -> list[Answer]:
     is_slow = isinstance(arm, llama_cpp.ProcessPerPrompt)
-    arm.ask(prompts[0], KEY_NEW, is_cold=False)  # opening the file is not a key
     return [arm.ask(ids, KEY_NEW, is_cold=False) for ids in prompts[1 :: ONE_IN if is_slow else 1]]
 
 

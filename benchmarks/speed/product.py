@@ -15,7 +15,7 @@ from tests.e2e.client import LspClient, Reply
 
 KEY_S = 0.1
 FAST_KEY_S = 0.01
-LEARN_S = 60.0
+LEARN_S = 150.0
 LEAST_CHARS = 2
 """A suggestion shorter than this is not worth a key press."""
 

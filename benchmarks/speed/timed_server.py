@@ -31,7 +31,19 @@ def timed(handle: asyncio.Handle) -> None:
 
 
 asyncio.events.Handle._run = timed  # noqa: SLF001
-atexit.register(lambda: Path(os.environ["CODE2LORA_LOOP"]).write_text(json.dumps(seen)))
+
+
+def leave(code: int) -> None:
+    say()
+    leave_at_once(code)
+
+
+def say() -> None:
+    Path(os.environ["CODE2LORA_LOOP"]).write_text(json.dumps(seen))
+
+
+atexit.register(say)
+leave_at_once, os._exit = os._exit, leave  # what the server calls while a thread is still busy
 
 from code2lora_lsp.cli import main  # noqa: E402 - its imports are part of what is timed
 
