@@ -1,4 +1,4 @@
-// The adapter panel: one web view, drawn anew whenever the status changes while it is seen.
+// The adapter panel: one web view, drawn anew while it is seen when the status or the figures change.
 import { randomUUID } from "node:crypto";
 import * as vscode from "vscode";
 import { type Connection, messageOf } from "./connection";
@@ -9,6 +9,8 @@ import type { View } from "./statusView";
 const KIND = "code2lora.panel";
 const MOST_COMMITS = 60;
 const SETTLE_MS = 400;
+/** A commit is written down and scored after its adapter is in force, and nothing tells of that. */
+const LOOK_AGAIN_MS = 5000;
 
 export class Panel implements vscode.WebviewPanelSerializer, vscode.Disposable {
   #panel: vscode.WebviewPanel | undefined;
@@ -41,9 +43,13 @@ export class Panel implements vscode.WebviewPanelSerializer, vscode.Disposable {
 
   /** Something changed; what changes within a moment is drawn once. */
   update(): void {
+    this.#drawAfter(SETTLE_MS);
+  }
+
+  #drawAfter(delayMs: number): void {
     clearTimeout(this.#timer);
     if (this.#panel?.visible) {
-      this.#timer = setTimeout(() => void this.#draw(), SETTLE_MS);
+      this.#timer = setTimeout(() => void this.#draw(), delayMs);
     }
   }
 
@@ -60,11 +66,13 @@ export class Panel implements vscode.WebviewPanelSerializer, vscode.Disposable {
     if (this.#panel && this.#panel.webview.html !== page) {
       this.#panel.webview.html = page;
     }
+    this.#drawAfter(LOOK_AGAIN_MS);
   }
 
   /** The history, or a sentence that says why there is none. */
   async #history(): Promise<History | string> {
-    const uri = this.document()?.toString();
+    const document = this.document();
+    const uri = document?.scheme === "file" ? document.toString() : undefined;
     try {
       return await this.connection.request<History>(HISTORY, { uri, limit: MOST_COMMITS });
     } catch (error) {
