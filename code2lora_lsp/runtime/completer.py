@@ -26,7 +26,7 @@ from code2lora_lsp.runtime.api import (
     Timings,
 )
 from code2lora_lsp.runtime.choosing import Choice, Chooser, Confidence
-from code2lora_lsp.runtime.confidence import Uncalibrated
+from code2lora_lsp.runtime.confidence import Calibration
 from code2lora_lsp.runtime.decoding import Decoding, Fork
 from code2lora_lsp.runtime.drafting import Drafter, TimeUp, Writing
 from code2lora_lsp.runtime.question import Question, question_of
@@ -87,7 +87,7 @@ class Completer:
         self._prompts = PromptBuilder(tokenizer, order, prompt_tokens, settings.suffix_tokens)
         self._decoding = Decoding(tokenizer, n_logits)
         self._drafter = Drafter(session, tokenizer, self._decoding, settings.max_tokens)
-        self._chooser = Chooser(confidence or Uncalibrated(), settings.min_confidence)
+        self._chooser = Chooser(confidence or Calibration(), settings.min_confidence)
         self._mixer: Mixer | None = None
         self._shown = ShownTexts()
         self._last_prompt: tuple[int, ...] = ()

@@ -1,12 +1,12 @@
 """How likely a suggestion is right: what the model's own log-probabilities have meant elsewhere.
 
-A model says of each token how likely it comes next. Of a suggestion of n tokens
+A model says of each token how likely it comes next, and so of a suggestion, before any calibration,
 
-    S = Σ log p,    P(right) = σ(b + w_S S − w_n log(1 + n))
+    P = e^S,    S = Σ log p,    and after it    P(right) = σ(b + w logit P)
 
-with w ≥ 0 fitted in files the repository's knowledge lacks (``training.confidence``), where "right"
-is that the file has the suggestion at the cursor, as far as it goes. More tokens never make it
-likelier, so that decoding can stop where nothing longer would be shown.
+with w ≥ 0, b and w fitted in files the repository's knowledge lacks (``training.confidence``).
+"Right" is that the file has the suggestion at the cursor, as far as it goes. More tokens never make
+it likelier, so that decoding can stop where nothing longer would be shown.
 """
 
 import json
@@ -21,44 +21,37 @@ from code2lora_lsp.neural.atomic_file import write_text
 
 FORMAT = "code2lora-confidence-1"
 FILE = "confidence.json"
+_NEAREST = 1e-3
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The fitted b, w_S and w_n; immutable.
+    """The fitted b and w, immutable; by default they take the model at its word.
 
     Raises:
-        ValueError: they are not finite, or a weight is negative.
+        ValueError: they are not finite, or w is negative.
     """
 
-    bias: float
-    of_sum: float
-    of_length: float
+    bias: float = 0.0
+    slope: float = 1.0
 
     def __post_init__(self) -> None:
-        values = (self.bias, self.of_sum, self.of_length)
-        if not all(map(math.isfinite, values)) or min(values[1:]) < 0:
-            raise ValueError(f"a calibration of {values}, want finite ones and weights from 0 up")
+        if not math.isfinite(self.bias + self.slope) or self.slope < 0:
+            raise ValueError(f"b = {self.bias}, w = {self.slope}; want finite ones, and w ≥ 0")
 
     def probability(self, log_probabilities: Sequence[float]) -> float:
-        """P(right) of tokens with these log p, in nats."""
-        logit = (
-            self.bias
-            + self.of_sum * math.fsum(log_probabilities)
-            - self.of_length * math.log1p(len(log_probabilities))
-        )
-        return 1.0 / (1.0 + math.exp(-max(-700.0, logit)))
+        """P(right) of tokens with these log p, in nats; of no tokens about 1."""
+        logit = self.bias + self.slope * logit_of(math.fsum(log_probabilities))
+        return 1.0 / (1.0 + math.exp(min(-logit, 700.0)))
 
 
-class Uncalibrated:
-    """A model nobody has calibrated is taken at its word: P(right) = exp S."""
-
-    @staticmethod
-    def probability(log_probabilities: Sequence[float]) -> float:
-        return math.exp(math.fsum(log_probabilities))
+def logit_of(log_p: float) -> float:
+    """Log p − log(1 − p), of p no nearer to 1 than a thousandth."""
+    log_p = min(log_p, -_NEAREST)
+    return log_p - math.log(-math.expm1(log_p))
 
 
-def load_calibration(folder: Path, backbone: str) -> Calibration | Uncalibrated:
+def load_calibration(folder: Path, backbone: str) -> Calibration:
     """Of the model in ``folder``; where none ships with it, its own word.
 
     Args:
@@ -70,10 +63,10 @@ def load_calibration(folder: Path, backbone: str) -> Calibration | Uncalibrated:
     """
     path = folder / FILE
     if not path.is_file():
-        return Uncalibrated()
+        return Calibration()
     try:
         weights = _weights(json.loads(path.read_text(encoding="utf-8")), backbone)
-        return Calibration(weights["bias"], weights["of_sum"], weights["of_length"])
+        return Calibration(weights["bias"], weights["slope"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelMismatch(
             f"{path} is no calibration of this model ({error}); copy the model folder again, or "

@@ -19,7 +19,7 @@ from code2lora_lsp.neural.decoder_config import (
 from code2lora_lsp.neural.transformers_decoder import TransformersDecoder
 from code2lora_lsp.neural.weights import load_backbone_weights
 from code2lora_lsp.runtime.choosing import Confidence
-from code2lora_lsp.runtime.confidence import Uncalibrated, load_calibration
+from code2lora_lsp.runtime.confidence import Calibration, load_calibration
 from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.text.fim import Order
 from code2lora_lsp.text.tokenizer import Tokenizer, fim_order
@@ -40,7 +40,7 @@ class LoadedModel:
     tokenizer: Tokenizer
     order: Order
     name: str
-    confidence: Confidence = field(default_factory=Uncalibrated)
+    confidence: Confidence = field(default_factory=Calibration)
 
 
 def load_model(folder: Path, settings: ModelSettings, report: ReportProgress) -> LoadedModel:

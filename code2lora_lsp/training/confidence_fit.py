@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from code2lora_lsp.runtime.api import NoCompletion
 from code2lora_lsp.runtime.choosing import Chooser
-from code2lora_lsp.runtime.confidence import Calibration
+from code2lora_lsp.runtime.confidence import Calibration, logit_of
 from code2lora_lsp.text.beginnings import beginnings
 from code2lora_lsp.text.trim import trim
 from code2lora_lsp.training.confidence_rows import Row
@@ -24,7 +24,7 @@ class Samples:
     """Suggestions that could be shown, a draft's beginnings among them.
 
     Attributes:
-        features: 1, S and −log(1 + n) of each, [N, 3] float64.
+        features: 1 and logit e^S of each, [N, 2] float64.
         is_right: the file has it at its cursor as far as it goes, [N] bool.
         weights: each draft weighs 1 in all, [N] float64.
     """
@@ -73,36 +73,27 @@ def samples_of(rows: Sequence[Row]) -> Samples:
         parts = beginnings(text, row.gap) if text else []
         for part in parts:
             log_p = row.draft.behind(part)
-            features.append((1.0, math.fsum(log_p), -math.log1p(len(log_p))))
+            features.append((1.0, logit_of(math.fsum(log_p))))
             right.append(is_right(part, row.target))
             weights.append(1.0 / len(parts))
     return Samples(np.array(features), np.array(right), np.array(weights))
 
 
 def fit(samples: Samples) -> Calibration:
-    """The likeliest b, w_S and w_n; a weight that would be negative is 0."""
-    columns = [0, 1, 2]
-    while True:
-        weights = _logistic(samples, columns)
-        negative = [c for c, w in zip(columns, weights, strict=True) if c and w < 0]
-        if not negative:
-            break
-        columns.remove(negative[0])
-    by_column = dict(zip(columns, map(float, weights), strict=True))
-    return Calibration(by_column[0], by_column.get(1, 0.0), by_column.get(2, 0.0))
+    """The likeliest b and w; w is 0 where it would be negative.
 
-
-def _logistic(samples: Samples, columns: list[int]) -> NDArray[np.float64]:
-    """Newton's method, with a slight pull to 0 so that separable samples have an answer."""
-    x, y, weights = samples.features[:, columns], samples.is_right, samples.weights
-    pull = _RIDGE * np.eye(len(columns))
-    found = np.zeros(len(columns))
+    Newton's method, with a slight pull to 0 so that separable samples have an answer.
+    """
+    x, y, weights = samples.features, samples.is_right, samples.weights
+    pull = _RIDGE * np.eye(x.shape[1])
+    found = np.zeros(x.shape[1])
     for _ in range(_N_STEPS):
         p = 1.0 / (1.0 + np.exp(-np.clip(x @ found, -50, 50)))
         gradient = x.T @ (weights * (y - p)) - pull @ found
         hessian = (x * (weights * p * (1 - p))[:, None]).T @ x + pull
         found = found + np.linalg.solve(hessian, gradient)
-    return found
+    bias, slope = map(float, found)
+    return Calibration(bias, slope) if slope >= 0 else Calibration(0.0, 0.0)
 
 
 def curve(calibration: Calibration, rows: Sequence[Row]) -> list[Point]:

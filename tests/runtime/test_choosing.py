@@ -6,7 +6,7 @@ import pytest
 
 from code2lora_lsp.runtime.api import NoCompletion, Reason
 from code2lora_lsp.runtime.choosing import Chooser, Draft
-from code2lora_lsp.runtime.confidence import Uncalibrated
+from code2lora_lsp.runtime.confidence import Calibration
 from code2lora_lsp.text.gap import Gap
 
 HERE = Gap("x = ", "\n")
@@ -23,7 +23,7 @@ def draft(*tokens, cut=False):
 
 
 def chosen(one, least=0.3, gap=HERE, *, by_hand=False):
-    found = Chooser(Uncalibrated(), least).choose(one, gap, is_asked_for=by_hand)
+    found = Chooser(Calibration(), least).choose(one, gap, is_asked_for=by_hand)
     return found.reason if isinstance(found, NoCompletion) else found.text
 
 
@@ -57,7 +57,7 @@ def test_a_sign_alone_is_no_suggestion_in_place_of_a_line():
 
 
 def test_what_only_repeats_the_typed_text_does_not_count():
-    found = Chooser(Uncalibrated(), 0.0).choose(
+    found = Chooser(Calibration(), 0.0).choose(
         draft(("", None), ("a", 0.5), ("b", 0.5)), HERE, is_asked_for=False
     )
     assert (found.text, found.confidence) == ("ab", pytest.approx(0.25))
@@ -65,7 +65,7 @@ def test_what_only_repeats_the_typed_text_does_not_count():
 
 
 def test_the_line_break_that_is_not_shown_does_not_count():
-    found = Chooser(Uncalibrated(), 0.5).choose(
+    found = Chooser(Calibration(), 0.5).choose(
         draft(("a", 0.6), ("\n", 0.01)), HERE, is_asked_for=False
     )
     assert found.confidence == pytest.approx(0.6)
@@ -96,6 +96,6 @@ def test_white_space_before_giving_up_is_low_confidence_not_nothing():
 
 
 def test_what_falls_below_the_least_is_hopeless_for_good():
-    chooser = Chooser(Uncalibrated(), 0.3)
+    chooser = Chooser(Calibration(), 0.3)
     assert not chooser.is_hopeless([None, math.log(0.5)])
     assert chooser.is_hopeless([None, math.log(0.5), math.log(0.5)])

@@ -46,7 +46,7 @@ def test_right_is_what_the_line_begins_with_up_to_a_word_s_end(text, target, rig
 
 
 def test_the_fit_finds_how_often_such_suggestions_were_right():
-    true, rng = Calibration(1.5, 2.0, 0.5), random.Random(0)
+    true, rng = Calibration(0.5, 1.4), random.Random(0)
     rows = [
         row("word", p, "word" if rng.random() < true.probability([math.log(p)] * n) else "other",
             n_tokens=n)
@@ -60,14 +60,14 @@ def test_the_fit_finds_how_often_such_suggestions_were_right():
         assert found.probability(log_ps) == pytest.approx(true.probability(log_ps), abs=0.05)
 
 
-def test_a_weight_that_would_be_negative_is_nought():
+def test_surer_is_never_less_likely():
     rows = [row("word", p, "word" if p < 0.5 else "other") for p in (0.1, 0.3, 0.7, 0.9)]
-    assert fit(samples_of(rows)).of_sum == 0.0
+    assert fit(samples_of(rows)).slope == 0.0
 
 
 def test_the_curve_shows_less_and_is_right_more_often_as_the_threshold_rises():
     rows = [row("word", p, "word" if p > 0.5 else "other") for p in (0.1, 0.3, 0.7, 0.9)]
-    points = curve(Calibration(2.0, 4.0, 0.0), rows)
+    points = curve(Calibration(1.0, 3.0), rows)
     shown, right = [p.shown for p in points], [p.right for p in points if p.shown]
     assert shown == sorted(shown, reverse=True)
     assert shown[0] == 1.0
@@ -77,7 +77,7 @@ def test_the_curve_shows_less_and_is_right_more_often_as_the_threshold_rises():
 
 def test_a_point_counts_beginnings_and_whole_lines_apart():
     rows = [row("load(path)", 0.5, "load(name)", n_tokens=2), row("load", 0.9, "load")]
-    found = point_at(Calibration(0.0, 1.0, 0.0), rows, 0.3)
+    found = point_at(Calibration(), rows, 0.3)
     assert (found.shown, found.right, found.whole) == (1.0, 1.0, 0.5)
     assert found.written == round((len("load(") + len("load")) / len("load(name)load"), 4)
 
