@@ -62,7 +62,7 @@ class CompletionSettings:
     prompt_tokens: int = 1024
     suffix_tokens: int = 128
     deadline_s: float = 5.0
-    min_confidence: float = 0.35
+    min_confidence: float = 0.3
     fallback: Literal["auto", "always", "never"] = "auto"
     max_document_chars: int = 1_000_000
     languages: tuple[str, ...] = ("python",)

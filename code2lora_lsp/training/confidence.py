@@ -91,6 +91,7 @@ def main() -> None:
     calibration = fit(samples_of(fitted))
     points = curve(calibration, tested)
     facts = {
+        "ledger_tokens": plan.ledger_tokens,
         "fitted_on": {"repositories": sorted(arguments.fit), "cursors": len(fitted)},
         "tested_on": {"repositories": sorted(arguments.test), "cursors": len(tested)},
         "curve": [asdict(point) for point in points],
