@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("repository", type=Path)
     parser.add_argument("--llama-cpp", type=Path)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--keys", type=int, default=30)
+    parser.add_argument("--keys", type=int, default=60)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("keystroke"))
     parser.add_argument("--without", nargs="*", default=[], help="cold, keystroke, product, plot")

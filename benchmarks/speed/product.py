@@ -3,6 +3,7 @@
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +17,7 @@ from tests.e2e.client import LspClient, Reply
 KEY_S = 0.1
 FAST_KEY_S = 0.01
 LEARN_S = 150.0
+N_COMMITS = 8
 LEAST_CHARS = 2
 """A suggestion shorter than this is not worth a key press."""
 
@@ -23,18 +25,21 @@ LEAST_CHARS = 2
 def measure_product(repository: Path, replayed: list[Session], figures: Figures) -> None:
     """Start the server on the repository, type the sessions, and say what each step took."""
     with tempfile.TemporaryDirectory(prefix="code2lora-speed-") as scratch:
+        clone = Path(scratch) / "clone"
+        _git("clone", "--quiet", str(repository.resolve()), str(clone))
         loop = Path(scratch) / "loop.json"
         environment = {**os.environ, "CODE2LORA_LOOP": str(loop)}
         script = str(Path(__file__).with_name("timed_server.py"))
         started_s = time.perf_counter()
         client = LspClient.start([sys.executable, script], env=environment)
         options = {"follow": {"stateDir": scratch}}
-        client.initialize(folders=[repository.resolve()], options=options)
+        client.initialize(folders=[clone], options=options)
         figures.product("initialize answered", time.perf_counter() - started_s, "s")
         Typist(client, replayed[0]).wait_for_a_suggestion()
         figures.product("first suggestion", time.perf_counter() - started_s, "s")
         _wait_until_learnt(client, figures)
         _type_all(client, replayed, figures)
+        _type_after_commits(client, clone, replayed[0], figures)
         _type_fast(client, replayed[0], figures)
         figures.product("resident memory, peak", peak_megabytes(client.process.pid), "MB")
         client.shut_down()
@@ -42,11 +47,12 @@ def measure_product(repository: Path, replayed: list[Session], figures: Figures)
             _say_loop(json.loads(loop.read_text()), figures)
 
 
-def _wait_until_learnt(client: LspClient, figures: Figures) -> None:
+def _wait_until_learnt(client: LspClient, figures: Figures, head: str | None = None) -> None:
     until_s = time.monotonic() + LEARN_S
     while time.monotonic() < until_s:
         repositories = client.status()["repositories"]
-        if repositories and repositories[0]["state"] == "current":
+        state = repositories[0] if repositories else {"state": None, "head": None}
+        if state["state"] == "current" and head in (None, state["head"]):
             return
         time.sleep(0.1)
     figures.remark(f"the repository was not followed to HEAD within {LEARN_S:.0f} s")
@@ -76,6 +82,39 @@ def _spread(name: str, taken_s: list[float], figures: Figures) -> None:
         return
     figures.product(f"{name}, median", statistics.median(taken_s) * 1e3, "ms")
     figures.product(f"{name}, 95th", sorted(taken_s)[int(0.95 * len(taken_s))] * 1e3, "ms")
+
+
+def _type_after_commits(client: LspClient, clone: Path, session: Session, figures: Figures) -> None:
+    """The first key after a commit became known, and the key before it."""
+    typist = Typist(client, session)
+    before_s, after_s = [], []
+    for number, typed in enumerate(session.states[1 : 2 * N_COMMITS : 2]):
+        for taken_s, text in ((before_s, typed), (after_s, typed + "q")):
+            typist.put(text)
+            reply = typist.ask(text)
+            reply.result()
+            taken_s.append(reply.took_s or 0.0)
+            if taken_s is before_s:
+                _commit(clone, number)
+                _wait_until_learnt(client, figures, _git("-C", str(clone), "rev-parse", "HEAD"))
+                time.sleep(1.0)  # a reader looks up
+    if after_s:
+        _spread("keystroke before a commit", before_s, figures)
+        _spread("first keystroke after it", after_s, figures)
+
+
+def _commit(clone: Path, number: int) -> None:
+    (clone / f"written_{number}.py").write_text(
+        f"def written_{number}(a):\n    return a + {number}\n"
+    )
+    _git("-C", str(clone), "add", ".")
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    _git("-C", str(clone), *author, "commit", "--quiet", "-m", f"Write {number}")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def _type_fast(client: LspClient, session: Session, figures: Figures) -> None:
