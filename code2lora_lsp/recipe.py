@@ -11,6 +11,7 @@ first-parent commit that touches tracked source, bounded work per commit and per
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 CommitStream = Literal["kept", "source"]
@@ -68,7 +69,7 @@ class Recipe:
     snapshot_max_file_bytes: int
     anchor_interval: int | None
 
-    @property
+    @cached_property
     def recipe_id(self) -> str:
         """Name plus a hash over every field: any change of a rule is another recipe."""
         canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))

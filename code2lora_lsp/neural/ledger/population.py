@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -42,9 +43,9 @@ class Population:
         """Grains that suit this backbone's keys and errors."""
         return Grid(_grain(self.keys), _grain(self.errors))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that change with the numbers and the backbone."""
+        """16 hex digits that change with the numbers and the backbone; asked for often."""
         digest = hashlib.sha256(f"{FORMAT}\0{self.backbone}\0{self.n_tokens}".encode())
         for tensor in (self.keys, self.errors):
             digest.update(tensor.contiguous().cpu().numpy().tobytes())

@@ -57,6 +57,10 @@ def test_the_fingerprint_changes_with_numbers_and_backbone(population, tmp_path)
     assert len(names) == 3
 
 
+def test_the_fingerprint_is_hashed_once_for_the_status_names_it_each_time(population):
+    assert population.fingerprint is population.fingerprint
+
+
 def test_a_population_of_another_backbone_is_refused(population, tmp_path):
     save_population(population, tmp_path / "p.safetensors")
     with pytest.raises(ModelMismatch, match="0123456789ab"):
