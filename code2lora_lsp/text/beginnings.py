@@ -20,25 +20,26 @@ FEWEST_CHARS = 2
 def beginnings(text: str, gap: Gap) -> list[str]:
     """``text`` and its beginnings that can be offered in its place, the longest first.
 
-    In front of code or inside a bracket that is closed behind the cursor only the whole will do;
-    of several lines whole ones stay, of the first line also its parts.
+    In front of code only the whole will do; of several lines whole ones stay, of the first line
+    also its parts.
     """
     found = [text]
     lines = text.split("\n")
     found += ["\n".join(lines[:n]) for n in range(len(lines) - 1, 0, -1)]
-    if not gap.line_after.strip():
+    if not gap.has_code_behind:
         first = lines[0]
         ends = [match.end() for match in _END.finditer(first) if match.end() < len(first)]
         parts = (first[:end] for end in reversed(ends))
-        found += [part for part in parts if not _is_inside_own_string(part, gap)]
+        found += [part for part in parts if _can_end_here(part, gap)]
     return [one for one in found if one is text or _says_something(one)]
 
 
-def _is_inside_own_string(part: str, gap: Gap) -> bool:
+def _can_end_here(part: str, gap: Gap) -> bool:
+    """Not inside a string of its own; nor in its brackets where others are closed behind it."""
     scanner = Scanner(gap.syntax, gap.still_open)
     scanner.read(part)
     own = scanner.open[len(gap.still_open) :]
-    return bool(own) and is_string_or_comment(own[-1])
+    return not own or not (gap.line_after.strip() or is_string_or_comment(own[-1]))
 
 
 def _says_something(text: str) -> bool:

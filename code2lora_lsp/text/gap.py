@@ -50,7 +50,12 @@ class Gap:
     @property
     def is_single_line(self) -> bool:
         """Code behind the cursor would be pushed away by a second line; closing marks would not."""
-        return self.max_lines == 1 or not _ONLY_CLOSING.fullmatch(self.line_after)
+        return self.max_lines == 1 or self.has_code_behind
+
+    @property
+    def has_code_behind(self) -> bool:
+        """Whether more than closing marks stands on the line behind the cursor."""
+        return _ONLY_CLOSING.fullmatch(self.line_after) is None
 
     @property
     def syntax(self) -> Syntax:

@@ -47,6 +47,14 @@ def test_in_front_of_code_it_is_the_whole_or_nothing():
     assert chosen(one, gap=Gap("x = ", " + 1\n")) is Reason.LOW_CONFIDENCE
 
 
+def test_in_front_of_a_bracket_that_closes_it_a_beginning_leaves_none_open():
+    here = Gap("f(", ")\n")
+    one = draft(("name", 0.9), (", ", 0.9), ("key", 0.1))
+    assert chosen(one, gap=here) == "name"
+    one = draft(("load", 0.9), ("(", 0.9), ("path", 0.9), (", ", 0.1), ("key)", 0.9))
+    assert chosen(one, gap=here) == "load", "and the call's bracket is not closed by the other"
+
+
 def test_of_several_lines_those_are_shown_that_are_sure():
     one = draft(("\n    a()", 0.9), ("\n    b()", 0.9), ("\n    c()", 0.1))
     assert chosen(one, gap=Gap("def f():", "\n", 8)) == "\n    a()\n    b()"
