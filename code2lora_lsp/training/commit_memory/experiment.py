@@ -32,14 +32,15 @@ from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.training.commit_memory.evaluation import (
     Means,
     Scored,
+    means_of,
     score,
     score_under_the_next,
     told_by_the_next,
     told_shuffled,
 )
 from code2lora_lsp.training.commit_memory.inputs import Repository, Telling, prepared
-from code2lora_lsp.training.commit_memory.report import table
-from code2lora_lsp.training.commit_memory.stored import load_repository
+from code2lora_lsp.training.commit_memory.report import OWN_LATER, UNDER_ANOTHERS, table
+from code2lora_lsp.training.commit_memory.stored import UPDATES_EVERY, load_repository
 from code2lora_lsp.training.commit_memory.training import TrainingPlan, train
 from code2lora_lsp.training.commit_memory.walk import Arm, World
 from code2lora_lsp.training.splits import Split, split_of
@@ -168,7 +169,8 @@ def figures(laboratory: Laboratory, arm: Arm, memory: CommitMemory) -> dict[str,
             found[f"{arm.name}: {name}"] = [one.means for one in controlled]
     if arm is not BACKBONE:
         under = score_under_the_next(memory, arm, asked, scored, world)
-        found[f"{arm.name}: under another's"] = under
+        found[arm.name + UNDER_ANOTHERS] = under
+        found[arm.name + OWN_LATER] = [means_of(one.answers[UPDATES_EVERY:]) for one in scored]
     return found
 
 
@@ -185,6 +187,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("models/nano"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--cpu-seconds", type=float, default=TrainingPlan.cpu_s, help="per arm")
+    parser.add_argument("--learning-rate", type=float, default=TrainingPlan.learning_rate)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -194,7 +197,7 @@ def main() -> None:
     found: dict[str, list[list[Means]]] = {}
     for arm in UNTRAINED:
         _add(found, figures(bench, arm, untrained))
-    plan = TrainingPlan(cpu_s=arguments.cpu_seconds)
+    plan = TrainingPlan(cpu_s=arguments.cpu_seconds, learning_rate=arguments.learning_rate)
     for arm, seed in product(TRAINED, range(arguments.seeds)):
         memory = trained(bench, arm, constants, replace(plan, seed=seed), arguments.output)
         _add(found, figures(bench, arm, memory))
