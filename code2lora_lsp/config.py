@@ -48,8 +48,8 @@ class CompletionSettings:
         prompt_tokens: budget of the whole prompt.
         suffix_tokens: part of it kept for text after the cursor.
         deadline_s: seconds after which what is there is offered.
-        min_confidence: while typing, as much of a suggestion is shown as is right with this
-            probability (0–1; see ``runtime.confidence``); asked for by hand, all of it.
+        min_confidence: as much of a suggestion is shown as is right with this probability
+            (0–1; see ``runtime.confidence``); asked for by hand, all of its first line.
         fallback: offer ``textDocument/completion``: ``auto`` only to clients without inline
             completion.
         max_document_chars: larger documents get no suggestions.

@@ -71,10 +71,9 @@ class Chooser:
         return self._confidence.probability(_of_new(log_probabilities)) < self._least
 
     def choose(self, draft: Draft, gap: Gap, *, is_asked_for: bool) -> Choice | NoCompletion:
-        """The whole of what is worth inserting if asked for by hand; else as far as it is sure."""
-        raw = draft.text
-        if draft.is_cut_short and not is_finished(raw, gap):
-            raw = _LAST_WORD.sub("", raw) or raw
+        """As much of what is worth inserting as is sure; asked for by hand at least its line."""
+        is_half = draft.is_cut_short and not is_finished(draft.text, gap)
+        raw = _without_half(draft.text) if is_half else draft.text
         text = trim(raw, gap)
         if not text:
             gave_up = draft.is_cut_short and self.is_hopeless(draft.log_probabilities)
@@ -82,12 +81,22 @@ class Chooser:
                 return self._unsure(_of_new(draft.log_probabilities))
             is_empty = not raw.strip() or raw.startswith("\n")
             return NoCompletion(Reason.EMPTY if is_empty else Reason.FILTERED)
-        whole = self._rated(text, draft)
-        if is_asked_for or whole.confidence >= self._least:
-            return whole
-        rated = (self._rated(part, draft) for part in beginnings(text, gap)[1:])
+        if is_asked_for:
+            return self._rated(self._sure_lines(text, draft), draft)
+        rated = (self._rated(part, draft) for part in beginnings(text, gap))
         sure = next((one for one in rated if one.confidence >= self._least), None)
         return sure or self._unsure(draft.behind(text))
+
+    def _sure_lines(self, text: str, draft: Draft) -> str:
+        """The first line, and those below it that are sure if it is right."""
+        lines = text.split("\n")
+        n_first = 1 + next(index for index, line in enumerate(lines) if line.strip())
+        n_given = len(draft.behind("\n".join(lines[:n_first])))
+        for n_lines in range(len(lines), n_first, -1):
+            part = "\n".join(lines[:n_lines])
+            if self._confidence.probability(draft.behind(part)[n_given:]) >= self._least:
+                return part
+        return "\n".join(lines[:n_first])
 
     def _unsure(self, log_probabilities: Sequence[float]) -> NoCompletion:
         right = self._confidence.probability(log_probabilities)
@@ -98,6 +107,12 @@ class Chooser:
         log_probabilities = draft.behind(text)
         mean = math.fsum(log_probabilities) / max(len(log_probabilities), 1)
         return Choice(text, self._confidence.probability(log_probabilities), mean)
+
+
+def _without_half(raw: str) -> str:
+    """Without the line that a budget cut, or where it is the only one, without its last word."""
+    lines = raw.rpartition("\n")[0]
+    return lines if lines.strip() else _LAST_WORD.sub("", raw) or raw
 
 
 def _of_new(log_probabilities: Sequence[float | None]) -> list[float]:

@@ -60,6 +60,22 @@ def test_of_several_lines_those_are_shown_that_are_sure():
     assert chosen(one, gap=Gap("def f():", "\n", 8)) == "\n    a()\n    b()"
 
 
+@pytest.mark.parametrize(
+    ("p_second", "p_third", "n_lines"), [(0.9, 0.9, 3), (0.9, 0.1, 2), (0.1, 0.9, 1)]
+)
+def test_by_hand_the_line_comes_and_those_below_it_that_are_sure_if_it_is_right(
+    p_second, p_third, n_lines
+):
+    one = draft(("1", 0.05), ("\ny = 2", p_second), ("\nz = 3", p_third))
+    lines = ["1", "y = 2", "z = 3"]
+    assert chosen(one, gap=Gap("x = ", "\n", 8), by_hand=True) == "\n".join(lines[:n_lines])
+
+
+def test_a_line_that_a_budget_cut_is_left_out_if_another_stands_above_it():
+    one = draft(("1\ny = some", 1.0), cut=True)
+    assert chosen(one, gap=Gap("x = ", "\n", 8)) == "1"
+
+
 def test_a_sign_alone_is_no_suggestion_in_place_of_a_line():
     assert chosen(draft(("(", 0.9), ("path", 0.1), (")", 1.0))) is Reason.LOW_CONFIDENCE
 
