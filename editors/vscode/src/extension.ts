@@ -40,7 +40,11 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     executeCommand: (command, args, next) => commands.executeCommand(command, args, next),
     onStatus: (status) => show(viewOf(status)),
     onView: (view) => show(view),
-    onReady: () => (problems.forget(), commands.toggleAgain()),
+    onReady: async () => {
+      problems.forget();
+      await focus(inUse.editor); // else the document that was opened last is taken for it
+      await commands.toggleAgain();
+    },
     onProblem: (message, canCreate) => problems.tell(message, canCreate),
   });
   const commands = new Commands(connection, comparisons, () => inUse.editor, context.extension, folder);
@@ -50,6 +54,12 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     shown = view;
     items.show(view);
     panel.update();
+  }
+
+  async function focus(editor: vscode.TextEditor | undefined): Promise<void> {
+    if (editor) {
+      await connection.notify(DID_FOCUS, { textDocument: { uri: editor.document.uri.toString() } });
+    }
   }
 
   function restart(): Promise<void> {
@@ -77,7 +87,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     register("code2lora.showLogs", () => log.show()),
     register("code2lora.createEnvironment", async () => ((await installation.create()) ? restart() : undefined)),
     register("code2lora.openWalkthrough", () => openWalkthrough(context.extension.id)),
-    inUse.onChange((editor) => void connection.notify(DID_FOCUS, { textDocument: { uri: editor.document.uri.toString() } })),
+    inUse.onChange((editor) => void focus(editor)),
     vscode.workspace.onDidGrantWorkspaceTrust(() => Promise.all([restart(), followInterpreter()])),
     vscode.workspace.onDidChangeConfiguration((event) =>
       RESTART_FOR.some((name) => event.affectsConfiguration(name)) ? restart() : undefined,

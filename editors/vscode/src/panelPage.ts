@@ -111,7 +111,7 @@ inside a repository an adapter would follow its commits.</p>`;
 }
 
 function table(commits: FollowedCommit[]): string {
-  const heads = ["Commit", "Subject", "When", "Tokens", "Moved", "Turned", "Without", "With", "Likelier", "Step"];
+  const heads = ["Commit", "Subject", "When", "Likelier", "Without", "With", "Moved", "Turned", "Tokens", "Step"];
   return `<table><thead><tr>${heads.map((head) => `<th>${head}</th>`).join("")}</tr></thead>
 <tbody>${commits.map(row).join("\n")}</tbody></table>`;
 }
@@ -121,12 +121,12 @@ function row(commit: FollowedCommit): string {
   const isScored = withoutNats !== null && withNats !== null;
   const kind = isScored && withNats <= withoutNats ? "better" : "worse";
   const cells = [
-    count(commit.nTokens) + (commit.reanchored ? " ⟲" : ""),
-    figure(commit.distance, 3),
-    figure(drift(commit), 3),
+    isScored ? `<span class="${kind}">${likelier(withoutNats, withNats)}</span>` : "–",
     figure(withoutNats, 2),
     figure(withNats, 2),
-    isScored ? `<span class="${kind}">${likelier(withoutNats, withNats)}</span>` : "–",
+    figure(commit.distance, 3),
+    figure(drift(commit), 3),
+    count(commit.nTokens) + (commit.reanchored ? " ⟲" : ""),
     `${figure(commit.stepS, 1)} s`,
   ];
   const id = shortCommit(commit.commit);

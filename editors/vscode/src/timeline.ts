@@ -10,7 +10,9 @@ const MOVED = { top: 192, height: 70 };
 const BOTTOM = MOVED.top + MOVED.height;
 const HEIGHT = BOTTOM + 24;
 const MOST_LABELS = 10;
-const WIDEST_COLUMN = 56;
+const WIDEST_COLUMN = 72;
+/** Nats that the upper band spans at least, so that noise does not look like an effect. */
+const LEAST_SPAN = 0.5;
 
 interface Band {
   top: number;
@@ -22,8 +24,9 @@ export function timeline(commits: FollowedCommit[]): string {
   const column = Math.min(WIDEST_COLUMN, (WIDTH - LEFT - RIGHT) / Math.max(1, commits.length));
   const nats = commits.flatMap((each) => [each.withoutNats, each.withNats]).filter(isNumber);
   const moves = commits.flatMap((each) => [each.distance, drift(each)]).filter(isNumber);
-  const help = scale(HELP, nats);
-  const moved = scale(MOVED, moves);
+  const [helpRange, movedRange] = [rangeAround(nats), rangeFromZero(moves)];
+  const help = scale(HELP, helpRange);
+  const moved = scale(MOVED, movedRange);
   const columns = commits.map((commit, index) => {
     const x = LEFT + (index + 0.5) * column;
     return `<a href="#${shortCommit(commit.commit)}" class="column"><title>${escape(told(commit))}</title>
@@ -31,10 +34,10 @@ export function timeline(commits: FollowedCommit[]): string {
 ${rebuilt(commit, x)}${dumbbell(commit, x, help)}${bar(commit, x, column, moved)}${driftDot(commit, x, moved)}</a>`;
   });
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Timeline of ${commits.length} commits; the table below has its figures">
+${axis(HELP, nats.length ? helpRange : undefined, 1)}${axis(MOVED, moves.length ? movedRange : undefined, 2)}
+${columns.join("\n")}
 <text class="caption" x="${LEFT}" y="12">nats per token of the lines each commit added</text>
 <text class="caption" x="${LEFT}" y="${MOVED.top - 10}">movement of the adapter</text>
-${axis(HELP, nats, 1)}${axis(MOVED, moves, 2)}
-${columns.join("\n")}
 ${labels(commits, column)}
 </svg>`;
 }
@@ -83,18 +86,19 @@ function driftDot(commit: FollowedCommit, x: number, y: (value: number) => numbe
   return value === null ? "" : `<circle class="drift" cx="${at(x)}" cy="${at(y(value))}" r="3"/>`;
 }
 
-/** Zero at the bottom of the band, the largest value at its top. */
-function scale({ top, height }: Band, values: number[]): (value: number) => number {
-  const most = mostOf(values);
-  return (value) => top + height * (1 - value / most);
+/** What a band shows from its bottom to its top. */
+type Range = [least: number, most: number];
+
+function scale({ top, height }: Band, [least, most]: Range): (value: number) => number {
+  return (value) => top + height * (1 - (value - least) / (most - least));
 }
 
-function axis({ top, height }: Band, values: number[], digits: number): string {
-  const most = mostOf(values);
+/** Lines at the bottom, in the middle and at the top of a band, with their values. */
+function axis({ top, height }: Band, range: Range | undefined, digits: number): string {
   return [0, 0.5, 1]
     .map((part) => {
       const y = at(top + height * (1 - part));
-      const text = values.length ? (most * part).toFixed(digits) : "";
+      const text = range ? (range[0] + part * (range[1] - range[0])).toFixed(digits) : "";
       return `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y}" y2="${y}"/>
 <text class="tick" x="${LEFT - 6}" y="${y}" dy="0.32em" text-anchor="end">${text}</text>`;
     })
@@ -112,9 +116,17 @@ function labels(commits: FollowedCommit[], column: number): string {
     .join("");
 }
 
-/** A little above the largest value, never zero. */
-function mostOf(values: number[]): number {
-  return Math.max(0, ...values) * 1.05 || 1;
+/** For bars: zero to a little above the largest value. */
+function rangeFromZero(values: number[]): Range {
+  return [0, Math.max(0, ...values) * 1.05 || 1];
+}
+
+/** For dots, which are compared with one another: a little more than the values take. */
+function rangeAround(values: number[]): Range {
+  const [least, most] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 0];
+  const middle = (least + most) / 2;
+  const half = Math.max(most - least, LEAST_SPAN) * 0.55;
+  return [Math.max(0, middle - half), Math.max(0, middle - half) + 2 * half];
 }
 
 function isNumber(value: number | null): value is number {

@@ -65,14 +65,14 @@ def saltglaze_shelves_free(crates: int, used: int) -> int:
 
 /** Modules of this project stand for the work of some days: their path here, and what the commit says. */
 export const DAYS = [
-  ["errors.py", "Errors say who can act"],
-  ["cancellation.py", "Work can be cancelled"],
   ["text/document.py", "Documents are snapshots"],
-  ["history/secrets.py", "Secrets stay where they are"],
-  ["history/diff.py", "Commits become text"],
-  ["runtime/knowledge_slot.py", "Knowledge is published at once"],
-  ["server/toggles.py", "Suggestions can be switched off"],
-  ["server/pending.py", "A newer request takes the place of an older one"],
+  ["text/gaps.py", "Gaps to be filled"],
+  ["text/views.py", "Views of a file"],
+  ["text/beginnings.py", "Where blocks begin"],
+  ["text/healing.py", "A word being typed is taken back"],
+  ["text/loops.py", "Loops are cut off"],
+  ["text/extent.py", "How far a suggestion goes"],
+  ["text/trim.py", "Suggestions are trimmed"],
 ];
 
 export class Pottery {

@@ -76,8 +76,8 @@ export class Workbench {
     await this.page.locator(".monaco-workbench").waitFor();
   }
 
-  async theme(name) {
-    this.#write("user/User/settings.json", { ...QUIET, "workbench.colorTheme": name });
+  async otherTheme() {
+    await this.#quickInput("F1", "Preferences: Toggle between Light/Dark Themes");
     await pause(2000);
   }
 
