@@ -19,9 +19,8 @@ from code2lora_lsp.repopeftbench.statistics import Matrix, cluster_mean, own_ran
 
 ALL, RARE = 0, 1
 HEADER = (
-    "| cell (seed) | own | mean adapter | another's | own minus mean | own minus another's "
-    "| rank | p | own minus another's, rare names "
-    "| cosine of updates | of what the head emits | across commits |"
+    "| cell (seed) | own | mean | another's | own less mean | own less another's | rank | p "
+    "| rare names: own less another's | cosine | across commits |"
 )
 
 
@@ -52,7 +51,7 @@ def _row(line: dict[str, Any]) -> Iterator[str]:
     own = np.array(line["own"]) / tokens  # [R, 2]
     yield f"{own[:, ALL].mean():.4f}"
     if line["name"] == "shared":
-        yield from ["", "", "", "", "", "", "", "", "", ""]
+        yield from [""] * (HEADER.count(" | ") - 1)
         return
     mean = np.array(line["mean"]) / tokens
     crossed = np.array(line["crossed"]) / tokens[:, None]  # [R, R, 2]
@@ -64,7 +63,7 @@ def _row(line: dict[str, Any]) -> Iterator[str]:
     yield f"{own_ranks(crossed[:, :, ALL]).mean():.1f}"
     yield f"{permutation_p(crossed[:, :, ALL]):.3f}"
     yield _interval((own - another)[:, RARE])
-    for figure in ("update_cosine", "emitted_cosine", "commit_cosine"):
+    for figure in ("emitted_cosine", "commit_cosine"):
         yield f"{line[figure]:.4f}"
 
 
