@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 PACKAGES = (
     "torch", "transformers", "peft", "tokenizers", "safetensors",
-    "pygls", "lsprotocol", "watchdog", "GitPython", "tree-sitter",
+    "pygls", "lsprotocol", "watchdog", "GitPython",
 )  # fmt: skip
 
 PROBE_TEXT = "import os\n\n\ndef read_lines(path):\n    with open(path) as file:\n        return "
