@@ -151,8 +151,9 @@ class Decoder:
         return logits
 
     def logits(self, output: Tensor) -> Tensor:
-        """[..., D], as ``LastLayer.output`` → [..., V] float32."""
-        return F.linear(self._norm(output, self.pristine.final_norm), self.pristine.head).float()
+        """[..., D], as ``LastLayer.output`` or in float32 → [..., V] float32."""
+        normed = self._norm(output, self.pristine.final_norm)
+        return F.linear(normed.to(self.dtype), self.pristine.head).float()
 
     def decode_one(
         self, token_id: int, cache: KvCache, weights: DecoderWeights | None = None

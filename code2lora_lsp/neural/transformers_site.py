@@ -96,7 +96,7 @@ class SiteModules:
     @torch.no_grad()
     def logits(self, output: Tensor) -> Tensor:
         """See ``ledger.site``."""
-        return F.linear(self.norm(output), self.head.weight).float()
+        return F.linear(self.norm(output).to(self.head.weight.dtype), self.head.weight).float()
 
     def _disagreements(self, site: LedgerSite) -> list[str]:
         """What the model does otherwise, in words."""

@@ -71,6 +71,14 @@ def test_qwen2_writes_the_same_through_transformers_as_with_our_decoder():
     assert torch.allclose(one.outputs, other.outputs, atol=1e-4)
 
 
+def test_a_model_in_half_precision_writes_nearly_the_same():
+    exact = write(TransformersDecoder(made("Llama")), HEADER, TEXT)
+    rounded = write(TransformersDecoder(made("Llama").bfloat16()), HEADER, TEXT)
+    assert rounded.errors.dtype == torch.float32
+    cosines = torch.nn.functional.cosine_similarity(exact.errors, rounded.errors)
+    assert cosines.mean() > 0.99
+
+
 def test_a_trial_of_an_update_is_what_the_merged_model_says():
     ours = TransformersDecoder(made("Llama"))
     writes = write(ours, HEADER, TEXT)

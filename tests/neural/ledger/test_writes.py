@@ -55,6 +55,19 @@ def test_keys_and_outputs_are_what_the_last_down_proj_of_transformers_sees():
     assert torch.allclose(writes.outputs, seen["out"][rows], atol=1e-4)
 
 
+def test_a_backbone_in_half_precision_writes_nearly_the_same(decoder):
+    half = Decoder(TINY, random_weights(TINY), dtype=torch.bfloat16)
+    exact, rounded = write(decoder, HEADER, TEXT), write(half, HEADER, TEXT)
+    update = 0.1 * torch.randn(TINY.width, TINY.intermediate_width)
+    for name in ("keys", "errors", "outputs"):
+        one, other = getattr(exact, name), getattr(rounded, name)
+        assert other.dtype == torch.float32
+        assert torch.nn.functional.cosine_similarity(one, other).mean() > 0.99
+    assert nats_with(half, rounded, update) == pytest.approx(
+        nats_with(decoder, exact, update), rel=0.02
+    )
+
+
 def test_one_write_per_token_of_the_text_and_none_for_the_header(decoder):
     writes = write(decoder, HEADER, TEXT)
     assert writes.n_tokens == len(TEXT)
