@@ -8,7 +8,7 @@ the gate's few numbers are kept, and the names of the packages.
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from code2lora_lsp.config import ModelSettings
@@ -17,7 +17,6 @@ from code2lora_lsp.neural.sharp.gate import Gate
 from code2lora_lsp.runtime.block_writer import BlockWriter
 from code2lora_lsp.runtime.gate_fit import (
     FEWEST_FILES,
-    GateWriting,
     Scored,
     fit_gate,
     fitted_on,
@@ -77,7 +76,7 @@ def calibrate(
         settings: device and threads.
         packages: each gives an equal share of the tokens.
         report: progress.
-        n_tokens: to be written into the statistics; the gate takes twice as many again.
+        n_tokens: to be written into the statistics; the gate takes about as many again to read.
         output: ``None`` is where the server looks.
 
     Raises:
@@ -98,8 +97,7 @@ def calibrate(
     except ValueError as error:
         raise ConfigError(f"{error}; name other folders with --packages") from error
     n_gaps = max(FEWEST_GAPS, n_tokens // TOKENS_PER_GAP)
-    writing = GateWriting(population, n_gaps, n_tokens)
-    gate, fit = _gate(model, packages, writing, fingerprint, report)
+    gate, fit = _gate(model, packages, n_gaps, fingerprint, report)
     versions = {package.name: package.version for package in packages}
     facts: dict[str, object] = {
         "backbone": {"name": model.name, "fingerprint": fingerprint},
@@ -131,35 +129,20 @@ class _Tally:
 
 
 def _gate(
-    model: LoadedModel,
-    packages: Sequence[Sources],
-    all_writing: GateWriting,
-    backbone: str,
-    report: Report,
+    model: LoadedModel, packages: Sequence[Sources], n_gaps: int, backbone: str, report: Report
 ) -> tuple[Gate | None, dict[str, object]]:
-    """A gate and what its fit says of itself; none where packages are too few or too small.
-
-    ``all_writing`` is shared out between the packages.
-    """
+    """A gate and what its fit says of itself; none where packages are too few or too small."""
     large = [package for package in packages if len(package.paths) >= FEWEST_FILES]
     chosen = sorted(large, key=_place)[:MOST_GATE_PACKAGES]
-    share = _share_of(all_writing, len(chosen))
     parts: list[Scored] = []
     for index, package in enumerate(chosen):
-        scored = score_repository(model, package, share)
+        scored = score_repository(model, package, -(-n_gaps // len(chosen)))
         parts += [scored] if scored else []
         report("gate of the sharp memory", index + 1, len(chosen))
     if sum(len(part.backbone) for part in parts) < LEAST_GATE_TOKENS:
         return None, {}
     gate = fit_gate(Scored.join(parts), backbone)
     return gate, fitted_on(parts, gate)
-
-
-def _share_of(writing: GateWriting, n_packages: int) -> GateWriting:
-    n_windows, most_tokens = (
-        -(-whole // max(n_packages, 1)) for whole in (writing.n_windows, writing.most_tokens)
-    )
-    return replace(writing, n_windows=n_windows, most_tokens=most_tokens)
 
 
 def _place(package: Sources) -> bytes:

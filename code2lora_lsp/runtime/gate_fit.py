@@ -2,14 +2,12 @@
 
 Some files of each repository are held out of the table; gaps in those are predicted by backbone and
 table, and the gate's weights minimise the mixture's mean negative log-likelihood of all their
-tokens, ordinary ones above all. The backbone has the ledger's adapter of the other files on, as it
-has when the server mixes: a gate fitted without one believes an adapted backbone too little.
+tokens, ordinary ones above all.
 """
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 import torch
@@ -17,30 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from code2lora_lsp.neural.backbone import Backbone
-from code2lora_lsp.neural.ledger.population import Population
-from code2lora_lsp.neural.ledger.readout import ReadoutPlan
 from code2lora_lsp.neural.sharp.evidence import FEATURES, Reader
 from code2lora_lsp.neural.sharp.gate import Gate
 from code2lora_lsp.neural.sharp.table import NgramTable
-from code2lora_lsp.runtime.block_writer import BlockWriter
 from code2lora_lsp.runtime.gate_windows import GateWindow, windows_of
 from code2lora_lsp.runtime.model_loading import LoadedModel
-from code2lora_lsp.runtime.one_shot_ledger import OneShotLedger
 from code2lora_lsp.runtime.sources import Sources
-from code2lora_lsp.text.blocks import Block, blocks_of
+from code2lora_lsp.text.blocks import blocks_of
 from code2lora_lsp.text.gaps import Coder
 from code2lora_lsp.text.views import counted_texts
 
 HIDDEN_SHARE = 0.1
 FEWEST_FILES = 20
-
-HELD_OUT_SHARE = 0.1
-"""Of the blocks written, to choose the ledger's step on."""
-
-FEWEST_BLOCKS = 8
-"""With fewer there is no adapter to fit beside."""
-
-LEDGER_TOKENS = 60_000
 
 PENALTY = 1e-4
 """Of the squared weights, against the mean nats per token: keeps rarely used ones near zero."""
@@ -125,29 +111,18 @@ def _chained(weights: Tensor, backbone: Tensor, shares: Tensor, features: Tensor
     return p
 
 
-def score_windows(
-    model: LoadedModel,
-    table: NgramTable,
-    windows: Sequence[GateWindow],
-    update: Tensor | None = None,
-) -> Scored:
+def score_windows(model: LoadedModel, table: NgramTable, windows: Sequence[GateWindow]) -> Scored:
     """Read each window once and ask the table at every target token.
-
-    Args:
-        model: the backbone.
-        table: of the repository, without what the windows ask for.
-        windows: gaps.
-        update: ΔW of the projection a ledger writes, [D, F].
 
     Raises:
         ModelMismatch: a ledger cannot write with this backbone, so its last layer is not read.
         ValueError: no windows.
     """
     reader = Reader(table)
-    return Scored.join([_score(model.backbone, reader, window, update) for window in windows])
+    return Scored.join([_score(model.backbone, reader, window) for window in windows])
 
 
-def _score(decoder: Backbone, reader: Reader, window: GateWindow, update: Tensor | None) -> Scored:
+def _score(decoder: Backbone, reader: Reader, window: GateWindow) -> Scored:
     n_orders, n_target = reader.table.packing.longest, len(window.target)
     scored = Scored(
         np.zeros(n_target),
@@ -155,10 +130,7 @@ def _score(decoder: Backbone, reader: Reader, window: GateWindow, update: Tensor
         np.zeros((n_target, n_orders, len(FEATURES))),
     )
     ids = torch.tensor([*window.prompt, *window.target[:-1]], device=decoder.device)
-    states = decoder.last_layer(ids[None])
-    outputs = states.output[0, len(window.prompt) - 1 :]
-    if update is not None:
-        outputs = outputs + states.inner[0, len(window.prompt) - 1 :] @ update.T.to(outputs)
+    outputs = decoder.last_layer(ids[None]).output[0, len(window.prompt) - 1 :]
     rows = torch.log_softmax(decoder.logits(outputs), dim=-1)  # [M, V]
     context = list(window.before)
     for place, (token, log_p) in enumerate(zip(window.target, rows, strict=True)):
@@ -172,30 +144,13 @@ def _score(decoder: Backbone, reader: Reader, window: GateWindow, update: Tensor
     return scored
 
 
-@dataclass(frozen=True)
-class GateWriting:
-    """How much of a repository is asked and written for the fit.
-
-    Attributes:
-        population: of the backbone.
-        n_windows: gaps in hidden files.
-        most_tokens: of the other files, written into the ledger.
-    """
-
-    population: Population
-    n_windows: int
-    most_tokens: int = LEDGER_TOKENS
-
-
-def score_repository(
-    model: LoadedModel, repository: Sources, writing: GateWriting
-) -> Scored | None:
-    """Hide some files, count and write the others, ask for gaps in the hidden ones.
+def score_repository(model: LoadedModel, repository: Sources, n_windows: int) -> Scored | None:
+    """Hide some files, count the others, ask for gaps in the hidden ones.
 
     Args:
         model: the backbone.
         repository: its name and paths decide what is hidden.
-        writing: with what, and how much.
+        n_windows: gaps.
 
     Returns:
         ``None`` where fewer than ``FEWEST_FILES`` are readable, or no gap was found that the
@@ -207,27 +162,13 @@ def score_repository(
     n_hidden = max(1, round(len(files) * HIDDEN_SHARE))
     rng = random.Random(repository.name)  # noqa: S311 (no secret)
     hidden = [text for _, text in files[:n_hidden]]
-    asked = windows_of(hidden, writing.n_windows, Coder.of(model.tokenizer), model.order, rng)
+    asked = windows_of(hidden, n_windows, Coder.of(model.tokenizer), model.order, rng)
     windows = [window for window in asked if window.n_tokens <= model.backbone.max_positions]
-    if not windows:
-        return None
-    blocks = [block for path, text in files[n_hidden:] for block in blocks_of(path, text)]
-    update = _update(model, blocks, writing)
-    return score_windows(model, _table(model, blocks), windows, update)
+    return score_windows(model, _table(model, files[n_hidden:]), windows) if windows else None
 
 
-def _table(model: LoadedModel, blocks: Sequence[Block]) -> NgramTable:
+def _table(model: LoadedModel, files: Sequence[tuple[str, str]]) -> NgramTable:
+    blocks = (block for path, text in files for block in blocks_of(path, text))
     empty = NgramTable.empty(model.backbone.vocabulary_size, model.name)
     texts = (text for block in blocks for text in counted_texts(block))
     return empty.with_changes(model.tokenizer.encode(text) for text in texts)
-
-
-def _update(model: LoadedModel, blocks: Sequence[Block], writing: GateWriting) -> Tensor | None:
-    """What the ledger of the first blocks asks for; ``None`` where that would do harm."""
-    ends = accumulate(len(model.tokenizer.encode(block.text)) for block in blocks)
-    n_blocks = sum(1 for end in ends if end <= writing.most_tokens)
-    if n_blocks < FEWEST_BLOCKS:
-        return None
-    writer = BlockWriter(model.backbone, model.tokenizer)
-    one_shot = OneShotLedger(writer, writing.population, ReadoutPlan())
-    return one_shot.read_out(blocks[:n_blocks], HELD_OUT_SHARE).update

@@ -1,7 +1,7 @@
 """Fits the sharp memory's gate: ``python -m code2lora_lsp.training.gate CORPUS OUT.json``.
 
-Of each repository of the corpus's training split a tenth of the files is held out of table and
-ledger, see ``runtime.gate_fit``.
+Of each repository of the corpus's training split a tenth of the files is held out of the table,
+see ``runtime.gate_fit``.
 """
 
 import argparse
@@ -10,11 +10,9 @@ import sys
 from pathlib import Path
 
 from code2lora_lsp.config import ModelSettings
-from code2lora_lsp.neural.ledger.population import load_population
 from code2lora_lsp.neural.sharp.gate import save_gate
 from code2lora_lsp.runtime.gate_fit import (
     FEWEST_FILES,
-    GateWriting,
     Scored,
     fit_gate,
     fitted_on,
@@ -27,8 +25,6 @@ from code2lora_lsp.training.population import training_repositories
 
 N_REPOSITORIES = 32
 WINDOWS_PER_REPOSITORY = 40
-
-POPULATION = Path("models/nano-ledger/population.safetensors")
 
 
 def repositories_of(corpus: Path, n_repositories: int) -> list[Sources]:
@@ -52,20 +48,16 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("output", type=Path, help="gate.json")
     parser.add_argument("--model", type=Path, default=Path("models/nano"))
-    parser.add_argument("--population", type=Path, default=POPULATION)
     parser.add_argument("--repositories", type=int, default=N_REPOSITORIES)
     arguments = parser.parse_args()
     model = load_model(arguments.model, ModelSettings(), lambda *_: None)
-    fingerprint = backbone_fingerprint(arguments.model)
-    population = load_population(arguments.population, fingerprint)
-    writing = GateWriting(population, WINDOWS_PER_REPOSITORY)
     parts: list[Scored] = []
     for repository in repositories_of(arguments.corpus, arguments.repositories):
-        scored = score_repository(model, repository, writing)
+        scored = score_repository(model, repository, WINDOWS_PER_REPOSITORY)
         parts += [scored] if scored else []
         n_tokens = sum(len(part.backbone) for part in parts)
         print(f"{len(parts)}. {repository.name}: {n_tokens:,} tokens so far", file=sys.stderr)
-    gate = fit_gate(Scored.join(parts), fingerprint)
+    gate = fit_gate(Scored.join(parts), backbone_fingerprint(arguments.model))
     facts = fitted_on(parts, gate)
     save_gate(gate, arguments.output, facts)
     print(f"{arguments.output}: {facts}")

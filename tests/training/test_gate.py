@@ -5,22 +5,16 @@ import random
 
 import numpy as np
 import pytest
-import torch
 
-from code2lora_lsp.neural.ledger.population import save_population
-from code2lora_lsp.neural.lora import LoraAdapter, LoraPair
-from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.neural.sharp.evidence import FEATURES
 from code2lora_lsp.neural.sharp.gate import load_gate
 from code2lora_lsp.neural.sharp.memory import SharpMemory
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime import gate_fit
-from code2lora_lsp.runtime.block_writer import BlockWriter
-from code2lora_lsp.runtime.gate_fit import GateWriting, Scored, fit_gate, mean_nats, score_windows
+from code2lora_lsp.runtime.gate_fit import Scored, fit_gate, mean_nats, score_windows
 from code2lora_lsp.runtime.gate_windows import GateWindow, windows_of
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import backbone_fingerprint
-from code2lora_lsp.runtime.population_writing import write_population
 from code2lora_lsp.runtime.sources import Sources
 from code2lora_lsp.text.gaps import Coder
 from code2lora_lsp.training import gate as command
@@ -35,20 +29,6 @@ def model_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(model_folder):
     return load_model(model_folder, SETTINGS, lambda *_: None)
-
-
-@pytest.fixture(scope="module")
-def population(model, model_folder):
-    files = {"engine.py": ENGINE, "car.py": CAR, "wheels.py": WHEELS, "pantry.py": PANTRY}
-    writer = BlockWriter(model.backbone, model.tokenizer)
-    fingerprint = backbone_fingerprint(model_folder)
-    return write_population(
-        [Sources.of("b/two", files)], writer, fingerprint, 1_000, lambda *_: None
-    )
-
-
-def adapter_of(projection, update):
-    return LoraAdapter({projection: LoraPair(a=update, b=torch.eye(len(update)))}, 1.0)
 
 
 @pytest.fixture
@@ -91,37 +71,24 @@ def test_orders_the_table_has_not_are_never_believed():
     assert mean_nats(scored, fit_gate(made_up(0.9), "x")) == pytest.approx(mean_nats(scored))
 
 
-@pytest.mark.parametrize("is_adapted", [False, True])
-def test_what_is_fitted_is_what_serving_mixes(model, is_adapted):
+def test_what_is_fitted_is_what_serving_mixes(model):
     """The same windows, once by the fit's arrays and once through the memory itself."""
-    site = model.backbone.ledger_site
-    update = 0.02 * torch.randn(site.width, site.inner_width) if is_adapted else None
     encode = model.tokenizer.encode
     table = NgramTable.empty(300, "tiny").with_changes([encode(ENGINE), encode(WHEELS)])
     before, target = encode("engine = build_engine("), encode('"diesel")\n')
     window = GateWindow((model.tokenizer.fim_tokens().end_of_text, *before), before, target)
-    scored = score_windows(model, table, [window], update)
+    scored = score_windows(model, table, [window])
     gate = fit_gate(scored, "x")
     memory, total = SharpMemory(table, gate), 0.0
-    session = DecodeSession(model.backbone, 200)
-    session.bind(adapter_of(site.projection, update) if is_adapted else None)
-    logits = session.feed(window.prompt, lambda: None).logits
+    cache = model.backbone.new_cache(200)
+    logits = model.backbone.prefill(window.prompt, cache)
     context = list(before)
     for token in target:
         mixed = memory.mixed(logits.double().log_softmax(0), context)
         total -= float(mixed[token])
         context.append(token)
-        logits = session.advance(token)
-    session.bind(None)
+        logits = model.backbone.decode_one(token, cache)
     assert mean_nats(scored, gate) * len(target) == pytest.approx(total, rel=1e-4)
-
-
-def test_the_fit_sees_the_backbone_as_the_ledger_makes_it(model, population):
-    files = {f"f{i}.py": f"{ENGINE}\n\nclass Only{i}:\n    size = {i}\n" for i in range(20)}
-    repository = Sources.of("a/one", files)
-    adapted = gate_fit.score_repository(model, repository, GateWriting(population, 20))
-    alone = gate_fit.score_repository(model, repository, GateWriting(population, 20, 0))
-    assert mean_nats(adapted) < mean_nats(alone) - 0.05
 
 
 def test_windows_are_gaps_of_the_text_and_infilling_ones_end(model):
@@ -158,7 +125,7 @@ def test_only_the_training_split_is_read_and_secrets_are_not(corpus, model, monk
     assert not any(secret in text for files in found.values() for text in files.values())
 
 
-def test_hidden_files_are_asked_about_and_not_counted(model, population, monkeypatch):
+def test_hidden_files_are_asked_about_and_not_counted(model, monkeypatch):
     files = {f"f{i}.py": f"def only_in_{i}():\n    return {i}\n" for i in range(20)}
     asked = []
 
@@ -170,19 +137,15 @@ def test_hidden_files_are_asked_about_and_not_counted(model, population, monkeyp
     real = gate_fit.blocks_of
     monkeypatch.setattr(gate_fit, "windows_of", remembering)
     monkeypatch.setattr(gate_fit, "blocks_of", lambda p, t: counted.append(t) or real(p, t))
-    gate_fit.score_repository(model, Sources.of("a/one", files), GateWriting(population, 20))
+    gate_fit.score_repository(model, Sources.of("a/one", files), 20)
     assert len(asked) == 2
     assert len(counted) == 18
     assert not set(asked) & set(counted)
 
 
-def test_the_command_writes_a_gate_of_this_backbone(
-    corpus, model_folder, population, tmp_path, monkeypatch
-):
-    out, statistics = tmp_path / "gate.json", tmp_path / "population.safetensors"
-    save_population(population, statistics)
-    words = [corpus, out, "--model", model_folder, "--population", statistics]
-    monkeypatch.setattr("sys.argv", ["gate", *map(str, words)])
+def test_the_command_writes_a_gate_of_this_backbone(corpus, model_folder, tmp_path, monkeypatch):
+    out = tmp_path / "gate.json"
+    monkeypatch.setattr("sys.argv", ["gate", str(corpus), str(out), "--model", str(model_folder)])
     command.main()
     fingerprint = backbone_fingerprint(model_folder)
     assert load_gate(out, fingerprint).backbone == fingerprint
@@ -190,23 +153,18 @@ def test_the_command_writes_a_gate_of_this_backbone(
     assert nats["mixed"] < nats["backbone"]
 
 
-def test_gaps_that_the_backbone_cannot_read_at_once_are_left_out(model, population, monkeypatch):
+def test_gaps_that_the_backbone_cannot_read_at_once_are_left_out(model, monkeypatch):
     files = {f"f{i}.py": f"def only_in_{i}():\n    return {i}\n" for i in range(20)}
     short, long = (GateWindow((1,) * n, (1,), (2, 3)) for n in (1023, 1024))
     monkeypatch.setattr(gate_fit, "windows_of", lambda *_: [short, long])
     assert model.backbone.max_positions == short.n_tokens == 1024
-    scored = gate_fit.score_repository(
-        model, Sources.of("a/one", files), GateWriting(population, 2)
-    )
+    scored = gate_fit.score_repository(model, Sources.of("a/one", files), 2)
     assert len(scored.backbone) == len(short.target)
 
 
-def test_a_repository_of_few_files_is_not_asked_about(model, population):
+def test_a_repository_of_few_files_is_not_asked_about(model):
     files = {f"f{i}.py": f"x = {i}\n" for i in range(19)}
-    assert (
-        gate_fit.score_repository(model, Sources.of("a/one", files), GateWriting(population, 20))
-        is None
-    )
+    assert gate_fit.score_repository(model, Sources.of("a/one", files), 20) is None
 
 
 def test_an_empty_corpus_is_refused():
