@@ -103,8 +103,8 @@ def test_a_low_rank_is_near_the_whole_and_a_rank_too_large_is_the_whole(ledger, 
 
 
 def test_hidden_files_are_not_written(ledger, garage):
-    n_tokens = ledger.readout(garage).n_tokens
-    shown = ledger.readout(replace(garage, hidden_paths=frozenset())).n_tokens
+    n_tokens = ledger.readout(garage).statistics.n_tokens
+    shown = ledger.readout(replace(garage, hidden_paths=frozenset())).statistics.n_tokens
     n_hidden = len(ledger._model.tokenizer.encode(CAR))
     assert n_hidden * 0.9 < shown - n_tokens <= n_hidden
     assert {file.path for file in read_known_tree(garage).files}.isdisjoint(garage.hidden_paths)
@@ -134,9 +134,9 @@ def test_the_shuffled_control_has_the_same_keys_and_errors_in_other_pairs(ledger
 
 def test_no_more_tokens_are_written_than_asked_for(scorer, model_folder, population, garage):
     few = TreeLedger(scorer.model, model_folder, population, replace(PLAN, most_tokens=100))
-    assert 100 <= few.readout(garage).n_tokens < 400
+    assert 100 <= few.readout(garage).statistics.n_tokens < 400
     many = TreeLedger(scorer.model, model_folder, population, PLAN)
-    assert many.readout(garage).n_tokens > few.readout(garage).n_tokens
+    assert many.readout(garage).statistics.n_tokens > few.readout(garage).statistics.n_tokens
 
 
 def test_where_every_step_does_harm_there_is_no_adapter(ledger, garage, monkeypatch):
@@ -148,7 +148,7 @@ def test_where_every_step_does_harm_there_is_no_adapter(ledger, garage, monkeypa
 
     monkeypatch.setattr(one_shot_ledger, "choose_step", nothing_helps)
     assert LedgerArm(ledger).adapter(garage) is None
-    assert 0 < held_out[0] < 0.5 * ledger.readout(garage).n_tokens
+    assert 0 < held_out[0] < 0.5 * ledger.readout(garage).statistics.n_tokens
 
 
 def test_a_tree_without_source_cannot_be_prepared(ledger, garage, tmp_path):

@@ -1,6 +1,7 @@
 """The ledger over the known tree, at once: its adapter, a low-rank one, and a shuffled control."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor
 
 from code2lora_lsp.errors import ModelMismatch, SetupError
+from code2lora_lsp.neural.ledger.ladder import Ladder
 from code2lora_lsp.neural.ledger.population import Population, load_population
 from code2lora_lsp.neural.ledger.readout import ReadoutPlan, truncated
 from code2lora_lsp.neural.ledger.site import LedgerBackbone
-from code2lora_lsp.neural.ledger.writes import Writes, written_projection
+from code2lora_lsp.neural.ledger.writes import Writes, join, written_projection
 from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.repopeftbench.arms.arm import CannotPrepare, Target
 from code2lora_lsp.repopeftbench.arms.known_tree import read_known_tree
@@ -100,7 +102,7 @@ class TreeLedger:
         Raises:
             CannotPrepare, LeakFound: as ``readout``.
         """
-        return self._one_shot.writes(self._blocks(target), self.readout(target).ladder)
+        return self._write(self._blocks(target), self.readout(target).ladder)
 
     def direction(self, writes: Writes) -> Tensor:
         """R / η of some writes, [D, F]."""
@@ -108,8 +110,14 @@ class TreeLedger:
 
     @cached_property
     def _one_shot(self) -> OneShotLedger:
-        writer = BlockWriter(self.decoder, self._model.tokenizer)
-        return OneShotLedger(writer, self.population, self.plan.readout)
+        return OneShotLedger(self.decoder, self._write, self.population, self.plan.readout)
+
+    @cached_property
+    def _writer(self) -> BlockWriter:
+        return BlockWriter(self.decoder, self._model.tokenizer)
+
+    def _write(self, blocks: Sequence[Block], ladder: Ladder) -> Writes:
+        return join([self._writer.writes(block, ladder) for block in blocks])
 
     def _blocks(self, target: Target) -> list[Block]:
         """Of files in an order that path and seed decide, until there is enough to write."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from code2lora_lsp.neural.ledger.ladder import N_RUNGS, Ladder, rung_of
+from code2lora_lsp.neural.ledger.ladder import Ladder
 from code2lora_lsp.neural.ledger.population import Population
-from code2lora_lsp.neural.ledger.readout import ReadoutPlan, choose_step, read_out
+from code2lora_lsp.neural.ledger.readout import ReadoutPlan, read_out
 from code2lora_lsp.neural.ledger.site import LedgerBackbone
-from code2lora_lsp.neural.ledger.statistics import Statistics, no_statistics, statistics_of
 from code2lora_lsp.neural.ledger.writes import Writes, errors_at, join
 from code2lora_lsp.runtime.block_tally import Share
+from code2lora_lsp.runtime.one_shot_ledger import OneShotLedger
 from code2lora_lsp.text.blocks import Block
 from code2lora_lsp.training.commit_memory.reading import BlockReader, BlockStates
 
@@ -48,7 +48,8 @@ class LedgerTrack:
         self._decoder, self._reader = decoder, reader
         self._population, self._plan = population, plan
         site = decoder.ledger_site
-        self._sums = no_statistics(site.width, site.inner_width, population.grid)
+        self._one_shot = OneShotLedger(decoder, self._write_all, population, plan.readout)
+        self._sums = self._one_shot.nothing()
         self._ladder = Ladder()
         self._written: Counter[str] = Counter()
         self.step = 0.0
@@ -71,13 +72,8 @@ class LedgerTrack:
     def start(self, blocks: Counter[Block]) -> None:
         """Write a tree: climb its ladder, choose the step on blocks held out, then add those."""
         chosen = self._share(blocks)
-        n_held_out = max(1, round(len(chosen) * HELD_OUT_SHARE))
-        self._climb(chosen[:-n_held_out])
-        held_out = self._written_by(chosen[-n_held_out:])
-        plan = self._plan.readout
-        direction = read_out(self._sums, self._population, plan)
-        self.step = choose_step(self._decoder, direction, held_out, plan.step)
-        self._sums = self._sums + self._summed(held_out)
+        readout = self._one_shot.read_out(chosen, HELD_OUT_SHARE)
+        self._ladder, self._sums, self.step = readout.ladder, readout.statistics, readout.step
         self._written.update(block.block_id for block in chosen)
         self._publish()
 
@@ -92,8 +88,9 @@ class LedgerTrack:
         """
         means = []
         for pairs, sign in ((removed, -1), (added, 1)):
-            writes = join([self._write(*pair) for pair in pairs]) if pairs else None
-            sums = None if writes is None else self._summed(writes)
+            written = [self._write(*pair, self._ladder) for pair in pairs]
+            writes = join(written) if written else None
+            sums = None if writes is None else self._one_shot.summed(writes)
             if sums is not None:
                 self._sums = self._sums + sums if sign > 0 else self._sums - sums
             for block, _ in pairs:
@@ -114,32 +111,17 @@ class LedgerTrack:
         taken = [block for block in blocks.elements() if share.takes(block.block_id)]
         return sorted(taken, key=lambda block: block.block_id[::-1])
 
-    def _climb(self, blocks: Sequence[Block]) -> None:
-        for rung in range(N_RUNGS):
-            if rung:
-                self._ladder = self._ladder.climbed(
-                    self._sums, self._population, self._plan.readout
-                )
-            mine = [block for block in blocks if rung_of(block.block_id) == rung]
-            if mine:
-                self._sums = self._sums + self._summed(self._written_by(mine))
-
-    def _written_by(self, blocks: Sequence[Block]) -> Writes:
+    def _write_all(self, blocks: Sequence[Block], ladder: Ladder) -> Writes:
         states = self._reader.read(blocks)
-        return join([self._write(*pair) for pair in zip(blocks, states, strict=True)])
+        pairs = zip(blocks, states, strict=True)
+        return join([self._write(block, of_it, ladder) for block, of_it in pairs])
 
-    def _write(self, block: Block, states: BlockStates) -> Writes:
-        reference = self._ladder.under(block.block_id)
+    def _write(self, block: Block, states: BlockStates, ladder: Ladder) -> Writes:
+        reference = ladder.under(block.block_id)
         outputs = states.outputs
         moved = outputs if reference is None else outputs + states.keys @ reference.T
         errors = errors_at(self._decoder, moved, states.next_ids)
         return Writes(states.keys, errors, outputs, states.next_ids)
-
-    def _summed(self, writes: Writes) -> Statistics:
-        grid, site = self._population.grid, self._decoder.ledger_site
-        parts = range(0, writes.n_tokens, ROWS_AT_ONCE)
-        sums = (statistics_of(writes[at : at + ROWS_AT_ONCE], grid) for at in parts)
-        return sum(sums, start=no_statistics(site.width, site.inner_width, grid))
 
 
 def surprise(decoder: LedgerBackbone, outputs: Tensor, next_ids: Tensor) -> Tensor:
