@@ -11,48 +11,39 @@ float32 on the CPU. bfloat16 on CUDA exists as a path and is unmeasured.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from code2lora_lsp.errors import ModelMismatch, ShapeMismatch
+from code2lora_lsp.neural.backbone import CHUNK_TOKENS
 from code2lora_lsp.neural.decoder_config import DecoderConfig
+from code2lora_lsp.neural.decoder_layers import DecoderLayers, Span
 from code2lora_lsp.neural.decoder_step import DecodeStep
 from code2lora_lsp.neural.decoder_weights import (
     HALF_MERGED,
     DecoderWeights,
-    LayerWeights,
     check_fits,
     fuse,
     merge_into,
     projection_views,
 )
-from code2lora_lsp.neural.kv_cache import KvCache
+from code2lora_lsp.neural.fixed_passes import FixedPasses, Record
+from code2lora_lsp.neural.kv_cache import KvCache, Seat
 from code2lora_lsp.neural.ledger.site import LastLayer, LedgerSite
 from code2lora_lsp.neural.lora import LoraAdapter, Projection, leaves_cache_alone
-
-
-class _Span(NamedTuple):
-    """What every layer of one pass needs to know about its T tokens.
-
-    ``cos`` and ``sin`` are [T, 1, d / 2]; ``mask`` is added to scores, [B or 1, 1, G·T, S], or
-    ``None`` when all may be seen.
-    """
-
-    cos: Tensor
-    sin: Tensor
-    mask: Tensor | None
-    cache: KvCache | None
 
 
 class Decoder:
     """A frozen Qwen2-family decoder; satisfies ``backbone.Backbone``.
 
-    Threads: ``prefill``, ``decode_one`` and ``merged`` belong to the engine's thread.
-    ``hidden_states``, ``last_layer`` and ``logits`` only read the pristine weights and may run on
-    any thread.
+    Threads: ``prefill``, ``decode_one``, ``decode_ahead``, ``merged`` and ``capture`` belong to the
+    engine's thread. ``hidden_states``, ``last_layer`` and ``logits`` only read the pristine weights
+    and may run on any thread.
+
+    Attributes:
+        steps_in_numpy: single tokens run through ``decoder_step``.
+        chunk_tokens, ahead_tokens: see ``backbone.Backbone``.
     """
 
     def __init__(
@@ -75,10 +66,14 @@ class Decoder:
         self.pristine = fuse(config, weights, self.device, dtype)
         self._pristine_views = projection_views(config, self.pristine)
         self._second: DecoderWeights | None = None
+        self._layers = DecoderLayers(config, dtype)
         self._cos, self._sin = config.rotations(self.device)
         is_plain = self.device.type == "cpu" and dtype == torch.float32
         self._step = DecodeStep(config, self._cos, self._sin) if is_plain else None
         self.steps_in_numpy = is_plain
+        self.chunk_tokens = CHUNK_TOKENS
+        self.ahead_tokens = 0
+        self._passes: FixedPasses | None = None
         if not all(bool(torch.isfinite(tensor.sum())) for tensor in self.pristine.tensors()):
             raise ModelMismatch("the backbone's weights hold non-finite numbers")
 
@@ -112,6 +107,7 @@ class Decoder:
         if adapter is None:
             return self.pristine
         self.check_fits(adapter)
+        is_new = self._second is None
         if self._second is None:
             self._second = self.pristine.second_buffer()
         if self._second.adapter_id == adapter.adapter_id:
@@ -121,7 +117,25 @@ class Decoder:
             pair = adapter.pairs.get(projection)
             merge_into(target, self._pristine_views[projection], pair, adapter.scale)
         self._second.adapter_id = adapter.adapter_id
+        if is_new and self._passes is not None:  # once: later merges write the same memory
+            self._passes.record(self._second)
         return self._second
+
+    @torch.inference_mode()
+    def capture(self, capacity: int, record: Record) -> bool:
+        """Record passes of few tokens (``fixed_passes``), for caches of up to ``capacity`` tokens.
+
+        The second buffer's are recorded when it is first made. Whether it worked; where it did
+        not, tokens are decoded as before.
+        """
+        seat = Seat(self.config, capacity, self.device, self.dtype)
+        passes = FixedPasses(self._layers, self._cos, self._sin, seat, record)
+        if not passes.record(self.pristine):
+            return False
+        if self._second is not None:
+            passes.record(self._second)
+        self._passes = passes
+        return True
 
     @torch.inference_mode()
     def prefill(
@@ -132,33 +146,63 @@ class Decoder:
         Raises:
             ShapeMismatch: no tokens, or more than the cache has room for.
         """
+        weights = self._checked(len(token_ids), cache, weights)
+        if len(token_ids) == 1 and self._step is not None and self.steps_in_numpy:
+            place = len(cache.tokens)
+            logits = self._step.run(token_ids[0], place, cache.keys, cache.values, weights)
+        elif len(token_ids) == 1:
+            logits = self._few(token_ids, cache, weights)[0]
+        else:
+            logits = self.logits(self._read(token_ids, cache, weights)[-1])
+        cache.tokens.extend(token_ids)
+        return logits
+
+    def decode_one(
+        self, token_id: int, cache: KvCache, weights: DecoderWeights | None = None
+    ) -> Tensor:
+        return self.prefill((token_id,), cache, weights)
+
+    @torch.inference_mode()
+    def decode_ahead(
+        self, token_ids: Sequence[int], cache: KvCache, weights: DecoderWeights | None = None
+    ) -> Tensor:
+        """See ``backbone.Backbone``; raises what ``prefill`` raises."""
+        weights = self._checked(len(token_ids), cache, weights)
+        logits = self._few(token_ids, cache, weights)
+        cache.tokens.extend(token_ids)
+        return logits
+
+    def logits(self, output: Tensor) -> Tensor:
+        """[..., D], as ``LastLayer.output`` or in float32 → [..., V] float32."""
+        return self._layers.logits(output, self.pristine)
+
+    def _checked(
+        self, n_tokens: int, cache: KvCache, weights: DecoderWeights | None
+    ) -> DecoderWeights:
         weights = weights or self.pristine
-        start, end = len(cache.tokens), len(cache.tokens) + len(token_ids)
+        start, end = len(cache.tokens), len(cache.tokens) + n_tokens
         if start == end or end > cache.capacity:
             raise ShapeMismatch(f"tokens {start} to {end} of a cache for {cache.capacity}")
         if cache.adapter_id != weights.adapter_id:
             raise AssertionError(
                 f"a cache of adapter {cache.adapter_id} met weights of {weights.adapter_id}"
             )
-        if len(token_ids) == 1 and self._step is not None and self.steps_in_numpy:
-            logits = self._step.run(token_ids[0], start, cache.keys, cache.values, weights)
-        else:
-            ids = torch.tensor([list(token_ids)], device=self.device)  # [1, T]
-            mask = None if len(token_ids) == 1 else self._causal_mask(start, end)
-            hidden = self._run_layers(ids, start, mask, weights, cache).output  # [1, T, D]
-            logits = self.logits(hidden[0, -1])
-        cache.tokens.extend(token_ids)
-        return logits
+        return weights
 
-    def logits(self, output: Tensor) -> Tensor:
-        """[..., D], as ``LastLayer.output`` or in float32 → [..., V] float32."""
-        normed = self._norm(output, self.pristine.final_norm)
-        return F.linear(normed.to(self.dtype), self.pristine.head).float()
+    def _few(self, token_ids: Sequence[int], cache: KvCache, weights: DecoderWeights) -> Tensor:
+        """Logits after each token, [T, V] float32; by replaying where that was recorded."""
+        logits = self._passes.run(token_ids, cache, weights) if self._passes else None
+        return self.logits(self._read(token_ids, cache, weights)) if logits is None else logits
 
-    def decode_one(
-        self, token_id: int, cache: KvCache, weights: DecoderWeights | None = None
-    ) -> Tensor:
-        return self.prefill((token_id,), cache, weights)
+    def _read(self, token_ids: Sequence[int], cache: KvCache, weights: DecoderWeights) -> Tensor:
+        """What the last layer makes of tokens behind those the cache holds, [T, D]."""
+        start, end = len(cache.tokens), len(cache.tokens) + len(token_ids)
+        ids = torch.tensor([list(token_ids)], device=self.device)  # [1, T]
+        mask = None if len(token_ids) == 1 else self._causal_mask(start, end)
+        return self._layers.run(ids, self._span(start, end, mask, cache), weights).output[0]
+
+    def _span(self, start: int, end: int, mask: Tensor | None, cache: KvCache | None) -> Span:
+        return Span(self._cos[start:end, None], self._sin[start:end, None], mask, cache)
 
     @torch.no_grad()
     def hidden_states(self, token_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -189,8 +233,9 @@ class Decoder:
         if not bool(readable.all()):
             itself = torch.eye(length, dtype=torch.bool, device=self.device)
             mask = mask & (readable[:, None, None, :] | itself)  # [B, 1, T, T]
-        hidden = self._run_layers(token_ids.to(self.device), 0, mask, self.pristine, None)
-        return self._norm(hidden.output, self.pristine.final_norm)
+        span = self._span(0, length, mask, None)
+        hidden = self._layers.run(token_ids.to(self.device), span, self.pristine).output
+        return self._layers.norm(hidden, self.pristine.final_norm)
 
     @property
     def ledger_site(self) -> LedgerSite:
@@ -207,71 +252,11 @@ class Decoder:
             raise ShapeMismatch(
                 f"ids {list(token_ids.shape)}: want [B, T], T from 1 to {self.max_positions}"
             )
-        mask = self._causal_mask(0, token_ids.shape[1])  # [1, 1, T, T]
-        return self._run_layers(token_ids.to(self.device), 0, mask, self.pristine, None)
+        length = token_ids.shape[1]
+        span = self._span(0, length, self._causal_mask(0, length), None)  # mask: [1, 1, T, T]
+        return self._layers.run(token_ids.to(self.device), span, self.pristine)
 
     def _causal_mask(self, start: int, end: int) -> Tensor:
         """[1, 1, T, S] bool: token start + i sees tokens 0 … start + i."""
         everyone = torch.arange(end, device=self.device)
         return (everyone[None, :] <= everyone[start:, None])[None, None]
-
-    def _run_layers(
-        self,
-        ids: Tensor,
-        start: int,
-        mask: Tensor | None,
-        weights: DecoderWeights,
-        cache: KvCache | None,
-    ) -> LastLayer:
-        """[B, T] ids at positions ``start`` on, through every layer."""
-        end = start + ids.shape[1]
-        if mask is not None:  # the G heads of one key-value head lie one below the other
-            mask = _additive(mask, self.dtype)
-            mask = mask.repeat(1, 1, self.config.n_heads // self.config.n_kv_heads, 1)
-        span = _Span(self._cos[start:end, None], self._sin[start:end, None], mask, cache)
-        hidden = F.embedding(ids, weights.embedding)
-        for index, layer in enumerate(weights.layers):
-            normed = self._norm(hidden, layer.attention_norm)
-            hidden = hidden + self._attend(index, layer, normed, span)
-            normed = self._norm(hidden, layer.mlp_norm)
-            gate, up = F.linear(normed, layer.gate_up).chunk(2, dim=-1)
-            inner = F.silu(gate) * up  # [B, T, F]
-            hidden = hidden + F.linear(inner, layer.down)
-        return LastLayer(inner, hidden)
-
-    def _attend(self, index: int, layer: LayerWeights, normed: Tensor, span: _Span) -> Tensor:
-        """Grouped-query attention, [B, T, D] → [B, T, D]."""
-        config = self.config
-        batch, length, _ = normed.shape
-        n_rotated = config.n_heads + config.n_kv_heads
-        qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(batch, length, -1, config.head_dim)
-        rotated = _rotate(qkv[:, :, :n_rotated], span.cos, span.sin)  # [B, T, H + K, d]
-        keys = rotated[:, :, config.n_heads :].transpose(1, 2)  # [B, K, T, d]
-        values = qkv[:, :, n_rotated:].transpose(1, 2)  # [B, K, T, d]
-        if span.cache is not None:
-            keys, values = span.cache.extend(index, keys, values)  # [1, K, S, d]
-        grouped = (batch, length, config.n_kv_heads, -1, config.head_dim)
-        query = rotated[:, :, : config.n_heads].view(grouped).permute(0, 2, 3, 1, 4)
-        query = query.reshape(batch, config.n_kv_heads, -1, config.head_dim)  # [B, K, G·T, d]
-        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=span.mask)
-        mixed = mixed.view(batch, config.n_kv_heads, -1, length, config.head_dim)
-        mixed = mixed.permute(0, 3, 1, 2, 4).reshape(batch, length, -1)  # [B, T, H·d]
-        return F.linear(mixed, layer.out)
-
-    def _norm(self, hidden: Tensor, weight: Tensor) -> Tensor:
-        """RMSNorm, in float32 inside whatever the dtype."""
-        wide = hidden.float()
-        scaled = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.config.rms_norm_eps)
-        return weight * scaled.to(hidden.dtype)
-
-
-def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where ``mask`` is true, else -inf; made once, or attention makes it in every layer."""
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
-
-
-def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of [B, T, n, d]; the two halves of d are the pair's coordinates."""
-    first, second = heads.chunk(2, dim=-1)
-    cos, sin = cos.to(heads.dtype), sin.to(heads.dtype)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
