@@ -3,7 +3,7 @@
 Tried are the threads of torch's prefill and whether single tokens run through numpy or torch
 (``neural.decoder_step``). A trial takes about a tenth of a second with the embedded model; later
 starts read its outcome. What is remembered holds for this machine, these libraries and a model of
-this size.
+this size. On a card see ``cuda_tuning``.
 """
 
 import json
@@ -11,7 +11,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +21,9 @@ import torch
 from code2lora_lsp.config import Settings, state_root
 from code2lora_lsp.neural.atomic_file import write_text
 from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.runtime.cuda_tuning import tune_cuda
 from code2lora_lsp.runtime.model_loading import LoadedModel, ReportProgress, load_model
+from code2lora_lsp.runtime.trial import Clock, least
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +34,6 @@ WORTH_DOUBLING = 1.4
 
 LARGE_BYTES = 400_000_000
 """From here on a trial runs fewer tokens: one pass takes longer than a start should."""
-
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,11 @@ class Tuning:
 def load_tuned(folder: Path, settings: Settings, report: ReportProgress) -> LoadedModel:
     """``load_model``, set to run as fast as it does here; raises what that raises."""
     model = load_model(folder, settings.model, report)
-    if isinstance(model.backbone, Decoder) and model.backbone.device.type == "cpu":
-        tune(model.backbone, settings.model.threads, state_root(settings))
+    backbone, completion = model.backbone, settings.completion
+    if backbone.device.type == "cuda":
+        tune_cuda(backbone, completion.prompt_tokens + completion.max_tokens)
+    elif isinstance(backbone, Decoder):
+        tune(backbone, settings.model.threads, state_root(settings))
     return model
 
 
@@ -97,12 +100,12 @@ def _tried(decoder: Decoder, threads: int, clock: Clock) -> Tuning:
     of_threads: dict[int, float] = {}
     for number in choice:
         torch.set_num_threads(number)
-        of_threads[number] = _least(prefill, 3, clock)
+        of_threads[number] = least(prefill, 3, clock)
     torch.set_num_threads(fewest_worth_it(of_threads))
     of_steps: dict[bool, float] = {}
     for in_numpy in (True, False):
         decoder.steps_in_numpy = in_numpy
-        of_steps[in_numpy] = _least(step, 8, clock)
+        of_steps[in_numpy] = least(step, 8, clock)
     return Tuning(torch.get_num_threads(), of_steps[True] <= of_steps[False])
 
 
@@ -114,17 +117,6 @@ def fewest_worth_it(seconds: Mapping[int, float]) -> int:
             break
         best = more
     return best
-
-
-def _least(run: Callable[[], None], times: int, clock: Clock) -> float:
-    """Seconds of the quickest of a few runs, after one that does not count."""
-    run()
-    taken: list[float] = []
-    for _ in range(times):
-        started_s = clock()
-        run()
-        taken.append(clock() - started_s)
-    return min(taken)
 
 
 def _key(decoder: Decoder, threads: int) -> str:
