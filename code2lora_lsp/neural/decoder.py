@@ -107,7 +107,6 @@ class Decoder:
         if adapter is None:
             return self.pristine
         self.check_fits(adapter)
-        is_new = self._second is None
         if self._second is None:
             self._second = self.pristine.second_buffer()
         if self._second.adapter_id == adapter.adapter_id:
@@ -117,7 +116,7 @@ class Decoder:
             pair = adapter.pairs.get(projection)
             merge_into(target, self._pristine_views[projection], pair, adapter.scale)
         self._second.adapter_id = adapter.adapter_id
-        if is_new and self._passes is not None:  # once: later merges write the same memory
+        if self._passes is not None:
             self._passes.record(self._second)
         return self._second
 

@@ -46,30 +46,18 @@ class FixedPasses:
         self._record = record
         self._most_positions = min(seat.capacity, len(cos))
         self._passes: dict[tuple[int, int], _FixedPass] = {}
-        self._kept: list[DecoderWeights] = []  # an id is theirs as long as they live
+        self._tried: dict[int, DecoderWeights] = {}  # an id is theirs as long as they live
 
     def record(self, weights: DecoderWeights) -> bool:
-        """Record the passes over one buffer of weights; whether that worked.
+        """Record the passes over one buffer of weights, once; whether they are recorded.
 
-        Where it did not, one line of the log says so, and ``run`` has nothing for these weights.
+        Where that did not work, one line of the log says so, and ``run`` has nothing for these
+        weights. What is merged into them later is read from the same memory.
         """
-        self._seat.clear()  # recording runs the passes, and writes
-        try:
-            for width in WIDTHS:
-                one = _FixedPass(
-                    width, self._layers, self._cos, self._sin, self._seat, weights, self._record
-                )
-                self._passes[id(weights), width] = one
-        except RuntimeError as error:  # torch's errors of CUDA are such ones
-            for width in WIDTHS:
-                self._passes.pop((id(weights), width), None)
-            log.warning(
-                "single tokens could not be captured as a CUDA graph, so each takes longer: %s",
-                str(error).partition("\n")[0],
-            )
-            return False
-        self._kept.append(weights)
-        return True
+        if id(weights) not in self._tried:
+            self._tried[id(weights)] = weights
+            self._record_all(weights)
+        return (id(weights), WIDTHS[0]) in self._passes
 
     def run(
         self, token_ids: Sequence[int], cache: KvCache, weights: DecoderWeights
@@ -88,6 +76,22 @@ class FixedPasses:
         if not cache.sit_down(self._seat):
             return None
         return one.run(token_ids, start)
+
+    def _record_all(self, weights: DecoderWeights) -> None:
+        self._seat.clear()  # recording runs the passes, and writes
+        try:
+            for width in WIDTHS:
+                one = _FixedPass(
+                    width, self._layers, self._cos, self._sin, self._seat, weights, self._record
+                )
+                self._passes[id(weights), width] = one
+        except RuntimeError as error:  # torch's errors of CUDA are such ones
+            for width in WIDTHS:
+                self._passes.pop((id(weights), width), None)
+            log.warning(
+                "single tokens could not be captured as a CUDA graph, so each takes longer: %s",
+                str(error).partition("\n")[0],
+            )
 
 
 class _FixedPass:

@@ -234,6 +234,23 @@ def test_a_capture_that_fails_is_said_once_and_costs_only_time(n_recorded, caplo
     assert session.greedy(PROMPT, 5)[0] == expected.greedy(PROMPT, 5)[0]
 
 
+def test_the_second_buffer_is_recorded_though_the_first_merge_into_it_broke(monkeypatch):
+    decoder, recorder = captured_decoder()
+    session = Watched(decoder)
+
+    def broken(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("code2lora_lsp.neural.decoder.merge_into", broken)
+        with pytest.raises(MemoryError):
+            session.bind(random_adapter())
+    assert recorder.n_recorded == len(WIDTHS)
+    session.bind(random_adapter())
+    session.greedy(PROMPT, 3)
+    assert session.not_replayed == 0
+
+
 def test_where_only_the_second_buffer_fails_the_plain_backbone_is_still_replayed(caplog):
     decoder = plain_decoder()
     assert decoder.capture(CAPACITY, Broken(len(WIDTHS)).record)
