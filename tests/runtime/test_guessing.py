@@ -8,6 +8,7 @@ import torch
 
 from code2lora_lsp.cancellation import Deadline
 from code2lora_lsp.config import CompletionSettings, ModelSettings
+from code2lora_lsp.neural.fixed_passes import WIDTHS
 from code2lora_lsp.neural.mixing import Likely
 from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.neural.sharp.evidence import FEATURES
@@ -16,9 +17,11 @@ from code2lora_lsp.neural.sharp.memory import SharpMemory
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime.api import CompletionRequest, NoCompletion, Trigger
 from code2lora_lsp.runtime.completer import Completer
+from code2lora_lsp.runtime.cuda_tuning import tune_cuda
 from code2lora_lsp.runtime.guessing import Guesses
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.text.document import DocumentSnapshot
+from tests.neural.recorder import Recorder
 from tests.projects import module, pottery
 
 torch.set_num_threads(1)
@@ -123,30 +126,47 @@ class Answering:
         return (found.text, found.alternatives), rounded
 
 
-@pytest.mark.parametrize("with_memory", [False, True])
-def test_completions_are_the_same_token_for_token_with_guesses_and_without(nano, with_memory):
+def memory_of_pottery(model):
+    """Each order but the first is believed at 0.73."""
+    weights = np.zeros((8, len(FEATURES)))
+    weights[1:, 0] = 1.0
+    table = NgramTable.empty(model.backbone.vocabulary_size, "nano").with_changes(
+        model.tokenizer.encode(text) for text in pottery().values()
+    )
+    return SharpMemory(table, Gate(weights, "nano"))
+
+
+def assert_alike(plain, other, n_places):
     """Cursors inside words and between them, typing and by hand, one text after the other."""
-    memory = None
-    if with_memory:
-        weights = np.zeros((8, len(FEATURES)))
-        weights[1:, 0] = 1.0  # each order but the first is believed at 0.73
-        table = NgramTable.empty(nano.backbone.vocabulary_size, "nano").with_changes(
-            nano.tokenizer.encode(text) for text in pottery().values()
-        )
-        memory = SharpMemory(table, Gate(weights, "nano"))
     text = module("anvil")
     rng = np.random.default_rng(1)
-    offsets = rng.integers(len(text) // 4, len(text) - 40, 24).tolist()
-    plain, ahead = (Answering(nano, n, memory) for n in (0, 5))
+    offsets = rng.integers(len(text) // 4, len(text) - 40, n_places).tolist()
+    for number, offset in enumerate(offsets):
+        trigger = Trigger.INVOKED if number % 3 == 0 else Trigger.AUTOMATIC
+        around = text[:offset] + "\n" * (number % 2) + text[offset + 30 :]
+        assert plain.ask(around, offset, trigger) == other.ask(around, offset, trigger)
+
+
+@pytest.mark.parametrize("with_memory", [False, True])
+def test_completions_are_the_same_token_for_token_with_guesses_and_without(nano, with_memory):
+    memory = memory_of_pottery(nano) if with_memory else None
     ran = []
     decode_ahead = nano.backbone.decode_ahead
     nano.backbone.decode_ahead = lambda ids, *rest: ran.append(len(ids)) or decode_ahead(ids, *rest)
     try:
-        for number, offset in enumerate(offsets):
-            trigger = Trigger.INVOKED if number % 3 == 0 else Trigger.AUTOMATIC
-            around = text[:offset] + "\n" * (number % 2) + text[offset + 30 :]
-            assert plain.ask(around, offset, trigger) == ahead.ask(around, offset, trigger)
+        assert_alike(*(Answering(nano, n, memory) for n in (0, 5)), n_places=24)
     finally:
         del nano.backbone.decode_ahead
         nano.backbone.ahead_tokens = 0
     assert len(ran) > 10, "guesses were run"
+
+
+def test_completions_are_the_same_as_a_card_makes_them(nano):
+    """All of a card's way but the card: replayed passes, guesses, large pieces of a prompt."""
+    memory, recorder = memory_of_pottery(nano), Recorder()
+    card = load_model(NANO, ModelSettings(device="cpu", threads=1), lambda *_: None)
+    card.backbone.steps_in_numpy = False
+    tune_cuda(card.backbone, 640, recorder.record)
+    card.backbone.chunk_tokens = 256
+    assert_alike(Answering(nano, 0, memory), Answering(card, 7, memory), n_places=12)
+    assert recorder.n_recorded == len(WIDTHS)
