@@ -24,14 +24,21 @@ from code2lora_lsp.neural.decoder_weights import (
     HALF_MERGED,
     DecoderWeights,
     LayerWeights,
+    adapted_matrices,
     check_fits,
     fuse,
     merge_into,
     projection_views,
 )
+from code2lora_lsp.neural.int8_products import Int8Products, Product, can_multiply_int8
+from code2lora_lsp.neural.int8_rows import find_int8
+from code2lora_lsp.neural.kernel.step import KernelStep, why_not
 from code2lora_lsp.neural.kv_cache import KvCache
 from code2lora_lsp.neural.ledger.site import LastLayer, LedgerSite
 from code2lora_lsp.neural.lora import LoraAdapter, Projection, leaves_cache_alone
+
+KERNEL, NUMPY, TORCH = "kernel", "numpy", "torch"
+"""What few tokens run through: ``kernel.step``, ``decoder_step``, or a pass like any other."""
 
 
 class _Span(NamedTuple):
@@ -45,6 +52,7 @@ class _Span(NamedTuple):
     sin: Tensor
     mask: Tensor | None
     cache: KvCache | None
+    times: Product
 
 
 class Decoder:
@@ -77,10 +85,27 @@ class Decoder:
         self._second: DecoderWeights | None = None
         self._cos, self._sin = config.rotations(self.device)
         is_plain = self.device.type == "cpu" and dtype == torch.float32
-        self._step = DecodeStep(config, self._cos, self._sin) if is_plain else None
-        self.steps_in_numpy = is_plain
+        self._int8 = find_int8(self.pristine) if is_plain else None
+        self._products: Int8Products | None = None
+        self._steps = self._known_steps() if is_plain else {}
+        self.steps_through = next(iter(self._steps), TORCH)
         if not all(bool(torch.isfinite(tensor.sum())) for tensor in self.pristine.tensors()):
             raise ModelMismatch("the backbone's weights hold non-finite numbers")
+
+    @property
+    def step_ways(self) -> tuple[str, ...]:
+        """What few tokens can run through here; ``steps_through`` is one of them."""
+        return (*self._steps, TORCH)
+
+    @property
+    def reads_int8(self) -> bool:
+        """Prompts are multiplied as bytes: see ``int8_products``."""
+        return self._products is not None
+
+    def read_int8(self, *, wanted: bool) -> None:
+        """Read prompts as bytes from now on, if it is wanted and can be."""
+        can = self._int8 is not None and can_multiply_int8()
+        self._products = Int8Products(self._int8) if wanted and can and self._int8 else None
 
     @property
     def memory_bytes(self) -> int:
@@ -117,6 +142,7 @@ class Decoder:
         if self._second.adapter_id == adapter.adapter_id:
             return self._second
         self._second.adapter_id = HALF_MERGED
+        self._second.adapted = adapted_matrices(adapter)
         for projection, target in projection_views(self.config, self._second).items():
             pair = adapter.pairs.get(projection)
             merge_into(target, self._pristine_views[projection], pair, adapter.scale)
@@ -140,8 +166,9 @@ class Decoder:
             raise AssertionError(
                 f"a cache of adapter {cache.adapter_id} met weights of {weights.adapter_id}"
             )
-        if len(token_ids) == 1 and self._step is not None and self.steps_in_numpy:
-            logits = self._step.run(token_ids[0], start, cache.keys, cache.values, weights)
+        step = self._steps.get(self.steps_through)
+        if step is not None and len(token_ids) <= step.most_tokens:
+            logits = step.run(token_ids, start, cache.keys, cache.values, weights)
         else:
             ids = torch.tensor([list(token_ids)], device=self.device)  # [1, T]
             mask = None if len(token_ids) == 1 else self._causal_mask(start, end)
@@ -210,6 +237,13 @@ class Decoder:
         mask = self._causal_mask(0, token_ids.shape[1])  # [1, 1, T, T]
         return self._run_layers(token_ids.to(self.device), 0, mask, self.pristine, None)
 
+    def _known_steps(self) -> dict[str, DecodeStep | KernelStep]:
+        """Ways for few tokens besides torch; the first has torch's numbers."""
+        plain = DecodeStep(self.config, self._cos, self._sin)
+        if self._int8 is None or why_not(self.config) is not None:
+            return {NUMPY: plain}
+        return {NUMPY: plain, KERNEL: KernelStep(self.config, self._int8, self._cos, self._sin)}
+
     def _causal_mask(self, start: int, end: int) -> Tensor:
         """[1, 1, T, S] bool: token start + i sees tokens 0 … start + i."""
         everyone = torch.arange(end, device=self.device)
@@ -228,15 +262,16 @@ class Decoder:
         if mask is not None:  # the G heads of one key-value head lie one below the other
             mask = _additive(mask, self.dtype)
             mask = mask.repeat(1, 1, self.config.n_heads // self.config.n_kv_heads, 1)
-        span = _Span(self._cos[start:end, None], self._sin[start:end, None], mask, cache)
+        times = self._products.of(weights) if self._products and cache is not None else F.linear
+        span = _Span(self._cos[start:end, None], self._sin[start:end, None], mask, cache, times)
         hidden = F.embedding(ids, weights.embedding)
         for index, layer in enumerate(weights.layers):
             normed = self._norm(hidden, layer.attention_norm)
             hidden = hidden + self._attend(index, layer, normed, span)
             normed = self._norm(hidden, layer.mlp_norm)
-            gate, up = F.linear(normed, layer.gate_up).chunk(2, dim=-1)
+            gate, up = times(normed, layer.gate_up).chunk(2, dim=-1)
             inner = F.silu(gate) * up  # [B, T, F]
-            hidden = hidden + F.linear(inner, layer.down)
+            hidden = hidden + times(inner, layer.down)
         return LastLayer(inner, hidden)
 
     def _attend(self, index: int, layer: LayerWeights, normed: Tensor, span: _Span) -> Tensor:
@@ -244,7 +279,8 @@ class Decoder:
         config = self.config
         batch, length, _ = normed.shape
         n_rotated = config.n_heads + config.n_kv_heads
-        qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(batch, length, -1, config.head_dim)
+        qkv = span.times(normed, layer.qkv) + layer.qkv_bias
+        qkv = qkv.view(batch, length, -1, config.head_dim)
         rotated = _rotate(qkv[:, :, :n_rotated], span.cos, span.sin)  # [B, T, H + K, d]
         keys = rotated[:, :, config.n_heads :].transpose(1, 2)  # [B, K, T, d]
         values = qkv[:, :, n_rotated:].transpose(1, 2)  # [B, K, T, d]
@@ -256,7 +292,7 @@ class Decoder:
         mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=span.mask)
         mixed = mixed.view(batch, config.n_kv_heads, -1, length, config.head_dim)
         mixed = mixed.permute(0, 3, 1, 2, 4).reshape(batch, length, -1)  # [B, T, H·d]
-        return F.linear(mixed, layer.out)
+        return span.times(mixed, layer.out)
 
     def _norm(self, hidden: Tensor, weight: Tensor) -> Tensor:
         """RMSNorm, in float32 inside whatever the dtype."""

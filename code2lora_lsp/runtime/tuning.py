@@ -1,9 +1,9 @@
 """How a backbone runs fastest on this machine: a short trial, remembered on disk.
 
-Tried are the threads of torch's prefill and whether single tokens run through numpy or torch
-(``neural.decoder_step``). A trial takes about a tenth of a second with the embedded model; later
-starts read its outcome. What is remembered holds for this machine, these libraries and a model of
-this size.
+Tried are the threads of torch's prefill, whether it multiplies bytes (``neural.int8_products``),
+and what few tokens run through (``neural.decoder_step``, ``neural.kernel``). A trial takes about a
+tenth of a second with the embedded model; later starts read its outcome. What is remembered holds
+for this machine, these libraries and a model of this size.
 """
 
 import json
@@ -41,12 +41,14 @@ class Tuning:
     """Outcome of a trial.
 
     Attributes:
-        threads: of torch, for everything but single tokens in numpy, which take one.
-        steps_in_numpy: single tokens run through numpy.
+        threads: of torch; what does not run through torch takes one.
+        reads_int8: prompts are multiplied as bytes.
+        steps_through: one of ``Decoder.step_ways``.
     """
 
     threads: int
-    steps_in_numpy: bool
+    reads_int8: bool
+    steps_through: str
 
 
 def load_tuned(folder: Path, settings: Settings, report: ReportProgress) -> LoadedModel:
@@ -68,15 +70,24 @@ def tune(decoder: Decoder, threads: int, folder: Path, clock: Clock = time.perf_
     """
     path, key = folder / FILE, _key(decoder, threads)
     remembered = _read(path)
-    try:
-        tuning = Tuning(**remembered[key])  # type: ignore[arg-type]
-    except (KeyError, TypeError):
+    tuning = _tuning_of(remembered.get(key), decoder)
+    if tuning is None:
         tuning = _tried(decoder, threads, clock)
         log.info("on this machine: %s", tuning)
         _write(path, {**remembered, key: asdict(tuning)})
     torch.set_num_threads(tuning.threads)
-    decoder.steps_in_numpy = tuning.steps_in_numpy
+    decoder.read_int8(wanted=tuning.reads_int8)
+    decoder.steps_through = tuning.steps_through
     return tuning
+
+
+def _tuning_of(found: dict[str, object] | None, decoder: Decoder) -> Tuning | None:
+    """What was remembered, unless it is damaged or asks for what is not here any more."""
+    try:
+        tuning = Tuning(**found)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return tuning if tuning.steps_through in decoder.step_ways else None
 
 
 def _tried(decoder: Decoder, threads: int, clock: Clock) -> Tuning:
@@ -99,11 +110,19 @@ def _tried(decoder: Decoder, threads: int, clock: Clock) -> Tuning:
         torch.set_num_threads(number)
         of_threads[number] = _least(prefill, 3, clock)
     torch.set_num_threads(fewest_worth_it(of_threads))
-    of_steps: dict[bool, float] = {}
-    for in_numpy in (True, False):
-        decoder.steps_in_numpy = in_numpy
-        of_steps[in_numpy] = _least(step, 8, clock)
-    return Tuning(torch.get_num_threads(), of_steps[True] <= of_steps[False])
+    of_reading: dict[bool, float] = {}
+    for wanted in (False, True):
+        decoder.read_int8(wanted=wanted)
+        if decoder.reads_int8 is wanted:
+            of_reading[wanted] = _least(prefill, 3, clock)
+    reads_int8 = min(of_reading, key=lambda wanted: of_reading[wanted])
+    decoder.read_int8(wanted=reads_int8)
+    of_steps: dict[str, float] = {}
+    for way in decoder.step_ways:
+        decoder.steps_through = way
+        of_steps[way] = _least(step, 8, clock)
+    steps_through = min(of_steps, key=lambda way: of_steps[way])
+    return Tuning(torch.get_num_threads(), reads_int8, steps_through)
 
 
 def fewest_worth_it(seconds: Mapping[int, float]) -> int:
@@ -130,7 +149,7 @@ def _least(run: Callable[[], None], times: int, clock: Clock) -> float:
 def _key(decoder: Decoder, threads: int) -> str:
     parts = (
         platform.machine(), torch.backends.cpu.get_cpu_capability(), os.cpu_count(),
-        torch.__version__, np.__version__, decoder.config, threads,
+        torch.__version__, np.__version__, decoder.config, decoder.step_ways, threads,
     )  # fmt: skip
     return " ".join(map(str, parts))
 
