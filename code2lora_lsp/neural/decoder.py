@@ -172,8 +172,9 @@ class Decoder:
         else:
             ids = torch.tensor([list(token_ids)], device=self.device)  # [1, T]
             mask = None if len(token_ids) == 1 else self._causal_mask(start, end)
-            hidden = self._run_layers(ids, start, mask, weights, cache).output  # [1, T, D]
-            logits = self.logits(hidden[0, -1])
+            hidden = self._run_layers(ids, start, mask, weights, cache, only_last=True).output
+            output = hidden[0, -1]  # [D]
+            logits = step.logits(output, weights) if step is not None else self.logits(output)
         cache.tokens.extend(token_ids)
         return logits
 
@@ -256,8 +257,14 @@ class Decoder:
         mask: Tensor | None,
         weights: DecoderWeights,
         cache: KvCache | None,
+        *,
+        only_last: bool = False,
     ) -> LastLayer:
-        """[B, T] ids at positions ``start`` on, through every layer."""
+        """[B, T] ids at positions ``start`` on, through every layer.
+
+        With ``only_last`` the last layer gives what it gives for the last token, and writes keys
+        and values for all: nobody reads the rest of it.
+        """
         end = start + ids.shape[1]
         if mask is not None:  # the G heads of one key-value head lie one below the other
             mask = _additive(mask, self.dtype)
@@ -267,15 +274,19 @@ class Decoder:
         hidden = F.embedding(ids, weights.embedding)
         for index, layer in enumerate(weights.layers):
             normed = self._norm(hidden, layer.attention_norm)
-            hidden = hidden + self._attend(index, layer, normed, span)
+            if only_last and index == self.config.n_layers - 1:
+                hidden = hidden[:, -1:]
+            hidden = hidden + self._attend(index, layer, normed, span, hidden.shape[1])
             normed = self._norm(hidden, layer.mlp_norm)
             gate, up = times(normed, layer.gate_up).chunk(2, dim=-1)
             inner = F.silu(gate) * up  # [B, T, F]
             hidden = hidden + times(inner, layer.down)
         return LastLayer(inner, hidden)
 
-    def _attend(self, index: int, layer: LayerWeights, normed: Tensor, span: _Span) -> Tensor:
-        """Grouped-query attention, [B, T, D] → [B, T, D]."""
+    def _attend(
+        self, index: int, layer: LayerWeights, normed: Tensor, span: _Span, n_asking: int
+    ) -> Tensor:
+        """Grouped-query attention, [B, T, D] → [B, n, D] for all T tokens or the last one."""
         config = self.config
         batch, length, _ = normed.shape
         n_rotated = config.n_heads + config.n_kv_heads
@@ -286,12 +297,13 @@ class Decoder:
         values = qkv[:, :, n_rotated:].transpose(1, 2)  # [B, K, T, d]
         if span.cache is not None:
             keys, values = span.cache.extend(index, keys, values)  # [1, K, S, d]
-        grouped = (batch, length, config.n_kv_heads, -1, config.head_dim)
-        query = rotated[:, :, : config.n_heads].view(grouped).permute(0, 2, 3, 1, 4)
-        query = query.reshape(batch, config.n_kv_heads, -1, config.head_dim)  # [B, K, G·T, d]
-        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=span.mask)
-        mixed = mixed.view(batch, config.n_kv_heads, -1, length, config.head_dim)
-        mixed = mixed.permute(0, 3, 1, 2, 4).reshape(batch, length, -1)  # [B, T, H·d]
+        grouped = (batch, n_asking, config.n_kv_heads, -1, config.head_dim)
+        query = rotated[:, -n_asking:, : config.n_heads].view(grouped).permute(0, 2, 3, 1, 4)
+        query = query.reshape(batch, config.n_kv_heads, -1, config.head_dim)  # [B, K, G·n, d]
+        mask = span.mask if n_asking == length else None  # the last token sees all
+        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+        mixed = mixed.view(batch, config.n_kv_heads, -1, n_asking, config.head_dim)
+        mixed = mixed.permute(0, 3, 1, 2, 4).reshape(batch, n_asking, -1)  # [B, n, H·d]
         return span.times(mixed, layer.out)
 
     def _norm(self, hidden: Tensor, weight: Tensor) -> Tensor:

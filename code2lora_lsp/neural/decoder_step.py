@@ -112,6 +112,13 @@ class DecodeStep:
                 hidden += self._attend(position, all_keys[index], all_values[index], layer)
                 self._norm(hidden, layer.mlp_norm)
                 hidden += self._feed_forward(layer)
+        return self._logits_of(hidden, arrays)
+
+    def logits(self, output: Tensor, weights: DecoderWeights) -> Tensor:
+        """Logits after one token, [V] float32, from the last layer's output for it, [D]."""
+        return self._logits_of(output.numpy(), self._arrays_of(weights))
+
+    def _logits_of(self, hidden: Array, arrays: _Arrays) -> Tensor:
         self._norm(hidden, arrays.final_norm)
         return torch.from_numpy(np.dot(self._normed, arrays.head))
 

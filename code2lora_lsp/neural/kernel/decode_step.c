@@ -240,6 +240,13 @@ static void feed_forward(const Model *model, const Layer *layer)
     add_to_hidden(model);
 }
 
+/* `hidden` holds the last layer's output. Writes [V] logits. */
+EXPORTED void code2lora_logits(const Model *model, float *logits)
+{
+    norm(model, model->final_norm);
+    times(model, &model->head, model->normed, logits);
+}
+
 /* `hidden` holds the token's embedding. Keys and values are [L, K, capacity, d]; those at `position`
  * are written. `cos` and `sin` are of that position, [d / 2]. Writes [V] logits, unless null. */
 EXPORTED void code2lora_decode_step(const Model *model, int64_t position, float *keys,
@@ -254,7 +261,5 @@ EXPORTED void code2lora_decode_step(const Model *model, int64_t position, float 
         norm(model, layer->mlp_norm);
         feed_forward(model, layer);
     }
-    if (!logits) return;
-    norm(model, model->final_norm);
-    times(model, &model->head, model->normed, logits);
+    if (logits) code2lora_logits(model, logits);
 }

@@ -94,3 +94,5 @@ def _declare(library: ctypes.CDLL) -> None:
     step = library.code2lora_decode_step
     step.restype = None
     step.argtypes = (POINTER(Model), c_int64, *(c_void_p,) * 5)
+    library.code2lora_logits.restype = None
+    library.code2lora_logits.argtypes = (POINTER(Model), c_void_p)

@@ -48,6 +48,7 @@ class KernelStep:
         if reason or library is None:
             raise ValueError(reason)
         self._run = library.code2lora_decode_step
+        self._logits = library.code2lora_logits
         self._config, self._int8 = config, int8
         self._cos, self._sin = cos.contiguous(), sin.contiguous()
         width, inner = config.width, config.intermediate_width
@@ -83,6 +84,13 @@ class KernelStep:
                 model, place, keys.data_ptr(), values.data_ptr(), cos.data_ptr(), sin.data_ptr(),
                 logits.data_ptr() if place == last else None,
             )  # fmt: skip
+        return logits
+
+    def logits(self, output: Tensor, weights: DecoderWeights) -> Tensor:
+        """See ``DecodeStep.logits``."""
+        self._room["hidden"][:] = output.numpy()
+        logits = torch.empty(self._config.vocabulary_size)
+        self._logits(self._model_of(weights), logits.data_ptr())
         return logits
 
     def _embedding(self, token_id: int, weights: DecoderWeights) -> Any:
