@@ -15,6 +15,9 @@ from code2lora_lsp.neural.weights import quantise_rows
 TOLERANCE = 1e-6
 """Of a weight, relative to the largest of its row: dividing by a scale and multiplying again."""
 
+ROWS_AT_ONCE = 512
+"""A head has as many rows as tokens: its float32 copies should not all be there at once."""
+
 
 @dataclass(frozen=True)
 class Int8Rows:
@@ -71,8 +74,13 @@ def find_int8(pristine: DecoderWeights) -> Int8Weights | None:
 
 def _exact_rows(matrix: Tensor) -> Int8Rows | None:
     """``matrix``, [out, in] float32, as bytes, if nothing is lost."""
-    levels, scales = quantise_rows(matrix)
-    lost = (levels * scales[:, None] - matrix).abs().amax(1)
-    if bool((lost > TOLERANCE * matrix.abs().amax(1)).any()):
-        return None
-    return Int8Rows(levels.contiguous(), scales)
+    levels = torch.empty(matrix.shape, dtype=torch.int8)
+    scales = torch.empty(len(matrix))
+    for start in range(0, len(matrix), ROWS_AT_ONCE):
+        rows = matrix[start : start + ROWS_AT_ONCE]
+        here = slice(start, start + len(rows))
+        levels[here], scales[here] = quantise_rows(rows)
+        lost = (levels[here] * scales[here, None] - rows).abs().amax(1)
+        if bool((lost > TOLERANCE * rows.abs().amax(1)).any()):
+            return None
+    return Int8Rows(levels, scales)
