@@ -56,7 +56,7 @@ class LocalBackend:
         self._engine: Engine | None = None
         self._token = object()
         self._loader = FollowingLoader(self._hand_out, self._fail)
-        self._trackers = Trackers(settings, self._tell, self._progress, self._release)
+        self._trackers = Trackers(settings, self._tell, self._progress, listener, self._release)
         self._failure = ""
         self._own_empty_reason: str | None = None
         self._is_unloaded = False

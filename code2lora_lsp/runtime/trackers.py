@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from code2lora_lsp.config import Settings, state_root
-from code2lora_lsp.runtime.api import RepositoryStatus
+from code2lora_lsp.runtime.api import HistoryChanged, Listener, RepositoryStatus
 from code2lora_lsp.runtime.commit_journal import CommitJournal
 from code2lora_lsp.runtime.follower import Following
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
@@ -24,6 +24,7 @@ class Trackers:
         settings: ``follow``.
         on_change: called after every change of a tracker's status; it must only hand over.
         progress: where long runs report.
+        listener: told when a repository's journal changed.
         on_end: told of the slot of every tracker that was stopped.
     """
 
@@ -32,11 +33,13 @@ class Trackers:
         settings: Settings,
         on_change: Callable[[], None],
         progress: Progress,
+        listener: Listener,
         on_end: Callable[[KnowledgeSlot], None],
     ) -> None:
         self._settings = settings
         self._on_change = on_change
         self._progress = progress
+        self._listener = listener
         self._on_end = on_end
         self._lock = threading.Lock()
         self._trackers: dict[Path, Tracker] = {}
@@ -116,7 +119,11 @@ class Trackers:
     def _track(self, root: Path) -> None:
         if root in self._trackers or self._is_closed or not self._settings.follow.enabled:
             return
-        journal = CommitJournal(state_root(self._settings), root)
+        journal = CommitJournal(
+            state_root(self._settings),
+            root,
+            lambda commit: self._listener(HistoryChanged(str(root), commit)),
+        )
         tracker = Tracker(
             root, self._settings.follow, KnowledgeSlot(), self._on_change, self._progress, journal
         )

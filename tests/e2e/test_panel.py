@@ -57,6 +57,12 @@ def test_the_history_is_the_kept_one_newest_first(client, tmp_path, root):
     assert history(client, root=str(root), limit=2) == answer
 
 
+def test_the_client_is_told_which_commit_was_written_down(client, root):
+    changed = {"root": str(root), "commit": record(1).commit}
+    client.emit("history", **changed)
+    client.wait_until(lambda: client.messages("code2lora/historyChanged") == [changed])
+
+
 def test_without_a_repository_there_is_a_session_but_no_history():
     with fake_client() as client:
         client.initialize()

@@ -23,7 +23,10 @@ def ended():
 
 @pytest.fixture
 def trackers(settings, ended):
-    trackers = Trackers(settings, lambda: None, Progress(lambda _: None), ended.append)
+    def ignore(_event):
+        pass
+
+    trackers = Trackers(settings, lambda: None, Progress(ignore), ignore, ended.append)
     yield trackers
     assert trackers.stop(trackers.end(), 10.0)
 
