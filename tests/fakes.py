@@ -76,6 +76,8 @@ class PlantedDecoder:
     vocabulary_size = 256 + FIRST_BYTE
     max_positions = 4096
     memory_bytes = 1234
+    chunk_tokens = 64
+    ahead_tokens = 0
 
     def __init__(self, answer: Callable[[str | None], str] | str = "answer\n") -> None:
         self.answer = answer if callable(answer) else lambda _: answer

@@ -9,6 +9,10 @@ from torch import Tensor
 from code2lora_lsp.neural.ledger.site import LedgerBackbone
 from code2lora_lsp.neural.lora import LoraAdapter
 
+CHUNK_TOKENS = 64
+"""Most tokens of a prompt computed in one pass, and so between two looks at whether it is still
+wanted, on a CPU; ``runtime.tuning`` finds out how many a card computes as quickly."""
+
 
 class Cache(Protocol):
     """Keys and values of ``tokens``, computed with one adapter. One thread owns it.
@@ -37,13 +41,20 @@ class Backbone(LedgerBackbone, Protocol):
     """A frozen decoder. Its pristine weights are never written.
 
     ``weights`` and ``cache`` are only ever what the same object's ``merged`` and ``new_cache``
-    returned; passing a cache of another adapter than the weights' is an ``AssertionError``.
+    returned; passing a cache of another adapter than the weights' is an ``AssertionError``. Logits
+    are on ``device``; ``neural.reading`` brings them to the host, once for each token.
+
+    Attributes:
+        chunk_tokens: most tokens of a prompt that one pass should take.
+        ahead_tokens: guesses worth running along with a token that was chosen; 0 is none.
     """
 
     device: torch.device
     dtype: torch.dtype
     vocabulary_size: int
     max_positions: int
+    chunk_tokens: int
+    ahead_tokens: int
 
     @property
     def memory_bytes(self) -> int:
@@ -70,6 +81,12 @@ class Backbone(LedgerBackbone, Protocol):
 
     def decode_one(self, token_id: int, cache: Any, weights: Any = None) -> Tensor:
         """Append one token; logits after it, [V] float32."""
+
+    def decode_ahead(self, token_ids: Sequence[int], cache: Any, weights: Any = None) -> Tensor:
+        """Append a token and guesses of what follows it, in one pass; logits after each, [T, V].
+
+        Those after a guess are true if the guess is; float32.
+        """
 
     def hidden_states(self, token_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Final-norm hidden states of the pristine backbone; see ``Decoder.hidden_states``."""

@@ -11,29 +11,29 @@ float32 on the CPU. bfloat16 on CUDA exists as a path and is unmeasured.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from code2lora_lsp.errors import ModelMismatch, ShapeMismatch
+from code2lora_lsp.neural.backbone import CHUNK_TOKENS
 from code2lora_lsp.neural.decoder_config import DecoderConfig
+from code2lora_lsp.neural.decoder_layers import DecoderLayers, Span
 from code2lora_lsp.neural.decoder_step import DecodeStep
 from code2lora_lsp.neural.decoder_weights import (
     HALF_MERGED,
     DecoderWeights,
-    LayerWeights,
     adapted_matrices,
     check_fits,
     fuse,
     merge_into,
     projection_views,
 )
-from code2lora_lsp.neural.int8_products import Int8Products, Product, can_multiply_int8
+from code2lora_lsp.neural.fixed_passes import FixedPasses, Record
+from code2lora_lsp.neural.int8_products import Int8Products, can_multiply_int8
 from code2lora_lsp.neural.int8_rows import find_int8
 from code2lora_lsp.neural.kernel.step import KernelStep, why_not
-from code2lora_lsp.neural.kv_cache import KvCache
+from code2lora_lsp.neural.kv_cache import KvCache, Seat
 from code2lora_lsp.neural.ledger.site import LastLayer, LedgerSite
 from code2lora_lsp.neural.lora import LoraAdapter, Projection, leaves_cache_alone
 
@@ -41,26 +41,16 @@ KERNEL, NUMPY, TORCH = "kernel", "numpy", "torch"
 """What few tokens run through: ``kernel.step``, ``decoder_step``, or a pass like any other."""
 
 
-class _Span(NamedTuple):
-    """What every layer of one pass needs to know about its T tokens.
-
-    ``cos`` and ``sin`` are [T, 1, d / 2]; ``mask`` is added to scores, [B or 1, 1, G·T, S], or
-    ``None`` when all may be seen.
-    """
-
-    cos: Tensor
-    sin: Tensor
-    mask: Tensor | None
-    cache: KvCache | None
-    times: Product
-
-
 class Decoder:
     """A frozen Qwen2-family decoder; satisfies ``backbone.Backbone``.
 
-    Threads: ``prefill``, ``decode_one`` and ``merged`` belong to the engine's thread.
-    ``hidden_states``, ``last_layer`` and ``logits`` only read the pristine weights and may run on
-    any thread.
+    Threads: ``prefill``, ``decode_one``, ``decode_ahead``, ``merged`` and ``capture`` belong to the
+    engine's thread. ``hidden_states``, ``last_layer`` and ``logits`` only read the pristine weights
+    and may run on any thread.
+
+    Attributes:
+        steps_through: one of ``step_ways``.
+        chunk_tokens, ahead_tokens: see ``backbone.Backbone``.
     """
 
     def __init__(
@@ -83,12 +73,16 @@ class Decoder:
         self.pristine = fuse(config, weights, self.device, dtype)
         self._pristine_views = projection_views(config, self.pristine)
         self._second: DecoderWeights | None = None
+        self._layers = DecoderLayers(config, dtype)
         self._cos, self._sin = config.rotations(self.device)
         is_plain = self.device.type == "cpu" and dtype == torch.float32
         self._int8 = find_int8(self.pristine) if is_plain else None
         self._products: Int8Products | None = None
         self._steps = self._known_steps() if is_plain else {}
         self.steps_through = next(iter(self._steps), TORCH)
+        self.chunk_tokens = CHUNK_TOKENS
+        self.ahead_tokens = 0
+        self._passes: FixedPasses | None = None
         if not all(bool(torch.isfinite(tensor.sum())) for tensor in self.pristine.tensors()):
             raise ModelMismatch("the backbone's weights hold non-finite numbers")
 
@@ -147,7 +141,25 @@ class Decoder:
             pair = adapter.pairs.get(projection)
             merge_into(target, self._pristine_views[projection], pair, adapter.scale)
         self._second.adapter_id = adapter.adapter_id
+        if self._passes is not None:
+            self._passes.record(self._second)
         return self._second
+
+    @torch.inference_mode()
+    def capture(self, capacity: int, record: Record) -> bool:
+        """Record passes of few tokens (``fixed_passes``), for caches of up to ``capacity`` tokens.
+
+        The second buffer's are recorded when it is first made. Whether it worked; where it did
+        not, tokens are decoded as before.
+        """
+        seat = Seat(self.config, capacity, self.device, self.dtype)
+        passes = FixedPasses(self._layers, self._cos, self._sin, seat, record)
+        if not passes.record(self.pristine):
+            return False
+        if self._second is not None:
+            passes.record(self._second)
+        self._passes = passes
+        return True
 
     @torch.inference_mode()
     def prefill(
@@ -158,35 +170,75 @@ class Decoder:
         Raises:
             ShapeMismatch: no tokens, or more than the cache has room for.
         """
+        weights = self._checked(len(token_ids), cache, weights)
+        step = self._steps.get(self.steps_through)
+        if step is not None and len(token_ids) <= step.most_tokens:
+            place = len(cache.tokens)
+            logits = step.run(token_ids, place, cache.keys, cache.values, weights)
+        elif len(token_ids) == 1:
+            logits = self._few(token_ids, cache, weights)[0]
+        else:
+            output = self._read(token_ids, cache, weights, only_last=True)[0]  # [D]
+            logits = step.logits(output, weights) if step is not None else self.logits(output)
+        cache.tokens.extend(token_ids)
+        return logits
+
+    def decode_one(
+        self, token_id: int, cache: KvCache, weights: DecoderWeights | None = None
+    ) -> Tensor:
+        return self.prefill((token_id,), cache, weights)
+
+    @torch.inference_mode()
+    def decode_ahead(
+        self, token_ids: Sequence[int], cache: KvCache, weights: DecoderWeights | None = None
+    ) -> Tensor:
+        """See ``backbone.Backbone``; raises what ``prefill`` raises."""
+        weights = self._checked(len(token_ids), cache, weights)
+        logits = self._few(token_ids, cache, weights)
+        cache.tokens.extend(token_ids)
+        return logits
+
+    def logits(self, output: Tensor) -> Tensor:
+        """[..., D], as ``LastLayer.output`` or in float32 → [..., V] float32."""
+        return self._layers.logits(output, self.pristine)
+
+    def _checked(
+        self, n_tokens: int, cache: KvCache, weights: DecoderWeights | None
+    ) -> DecoderWeights:
         weights = weights or self.pristine
-        start, end = len(cache.tokens), len(cache.tokens) + len(token_ids)
+        start, end = len(cache.tokens), len(cache.tokens) + n_tokens
         if start == end or end > cache.capacity:
             raise ShapeMismatch(f"tokens {start} to {end} of a cache for {cache.capacity}")
         if cache.adapter_id != weights.adapter_id:
             raise AssertionError(
                 f"a cache of adapter {cache.adapter_id} met weights of {weights.adapter_id}"
             )
-        step = self._steps.get(self.steps_through)
-        if step is not None and len(token_ids) <= step.most_tokens:
-            logits = step.run(token_ids, start, cache.keys, cache.values, weights)
-        else:
-            ids = torch.tensor([list(token_ids)], device=self.device)  # [1, T]
-            mask = None if len(token_ids) == 1 else self._causal_mask(start, end)
-            hidden = self._run_layers(ids, start, mask, weights, cache, only_last=True).output
-            output = hidden[0, -1]  # [D]
-            logits = step.logits(output, weights) if step is not None else self.logits(output)
-        cache.tokens.extend(token_ids)
-        return logits
+        return weights
 
-    def logits(self, output: Tensor) -> Tensor:
-        """[..., D], as ``LastLayer.output`` or in float32 → [..., V] float32."""
-        normed = self._norm(output, self.pristine.final_norm)
-        return F.linear(normed.to(self.dtype), self.pristine.head).float()
+    def _few(self, token_ids: Sequence[int], cache: KvCache, weights: DecoderWeights) -> Tensor:
+        """Logits after each token, [T, V] float32; by replaying where that was recorded."""
+        logits = self._passes.run(token_ids, cache, weights) if self._passes else None
+        return self.logits(self._read(token_ids, cache, weights)) if logits is None else logits
 
-    def decode_one(
-        self, token_id: int, cache: KvCache, weights: DecoderWeights | None = None
+    def _read(
+        self,
+        token_ids: Sequence[int],
+        cache: KvCache,
+        weights: DecoderWeights,
+        *,
+        only_last: bool = False,
     ) -> Tensor:
-        return self.prefill((token_id,), cache, weights)
+        """What the last layer makes of tokens behind those the cache holds, [T, D] or [1, D]."""
+        start, end = len(cache.tokens), len(cache.tokens) + len(token_ids)
+        ids = torch.tensor([list(token_ids)], device=self.device)  # [1, T]
+        mask = None if len(token_ids) == 1 else self._causal_mask(start, end)
+        span = self._span(start, end, mask, cache)
+        if self._products is not None:
+            span = span._replace(times=self._products.of(weights))
+        return self._layers.run(ids, span, weights, only_last=only_last).output[0]
+
+    def _span(self, start: int, end: int, mask: Tensor | None, cache: KvCache | None) -> Span:
+        return Span(self._cos[start:end, None], self._sin[start:end, None], mask, cache)
 
     @torch.no_grad()
     def hidden_states(self, token_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -217,8 +269,9 @@ class Decoder:
         if not bool(readable.all()):
             itself = torch.eye(length, dtype=torch.bool, device=self.device)
             mask = mask & (readable[:, None, None, :] | itself)  # [B, 1, T, T]
-        hidden = self._run_layers(token_ids.to(self.device), 0, mask, self.pristine, None)
-        return self._norm(hidden.output, self.pristine.final_norm)
+        span = self._span(0, length, mask, None)
+        hidden = self._layers.run(token_ids.to(self.device), span, self.pristine).output
+        return self._layers.norm(hidden, self.pristine.final_norm)
 
     @property
     def ledger_site(self) -> LedgerSite:
@@ -235,8 +288,9 @@ class Decoder:
             raise ShapeMismatch(
                 f"ids {list(token_ids.shape)}: want [B, T], T from 1 to {self.max_positions}"
             )
-        mask = self._causal_mask(0, token_ids.shape[1])  # [1, 1, T, T]
-        return self._run_layers(token_ids.to(self.device), 0, mask, self.pristine, None)
+        length = token_ids.shape[1]
+        span = self._span(0, length, self._causal_mask(0, length), None)  # mask: [1, 1, T, T]
+        return self._layers.run(token_ids.to(self.device), span, self.pristine)
 
     def _known_steps(self) -> dict[str, DecodeStep | KernelStep]:
         """Ways for few tokens besides torch; the first has torch's numbers."""
@@ -249,77 +303,3 @@ class Decoder:
         """[1, 1, T, S] bool: token start + i sees tokens 0 … start + i."""
         everyone = torch.arange(end, device=self.device)
         return (everyone[None, :] <= everyone[start:, None])[None, None]
-
-    def _run_layers(
-        self,
-        ids: Tensor,
-        start: int,
-        mask: Tensor | None,
-        weights: DecoderWeights,
-        cache: KvCache | None,
-        *,
-        only_last: bool = False,
-    ) -> LastLayer:
-        """[B, T] ids at positions ``start`` on, through every layer.
-
-        With ``only_last`` the last layer gives what it gives for the last token, and writes keys
-        and values for all: nobody reads the rest of it.
-        """
-        end = start + ids.shape[1]
-        if mask is not None:  # the G heads of one key-value head lie one below the other
-            mask = _additive(mask, self.dtype)
-            mask = mask.repeat(1, 1, self.config.n_heads // self.config.n_kv_heads, 1)
-        times = self._products.of(weights) if self._products and cache is not None else F.linear
-        span = _Span(self._cos[start:end, None], self._sin[start:end, None], mask, cache, times)
-        hidden = F.embedding(ids, weights.embedding)
-        for index, layer in enumerate(weights.layers):
-            normed = self._norm(hidden, layer.attention_norm)
-            if only_last and index == self.config.n_layers - 1:
-                hidden = hidden[:, -1:]
-            hidden = hidden + self._attend(index, layer, normed, span, hidden.shape[1])
-            normed = self._norm(hidden, layer.mlp_norm)
-            gate, up = times(normed, layer.gate_up).chunk(2, dim=-1)
-            inner = F.silu(gate) * up  # [B, T, F]
-            hidden = hidden + times(inner, layer.down)
-        return LastLayer(inner, hidden)
-
-    def _attend(
-        self, index: int, layer: LayerWeights, normed: Tensor, span: _Span, n_asking: int
-    ) -> Tensor:
-        """Grouped-query attention, [B, T, D] → [B, n, D] for all T tokens or the last one."""
-        config = self.config
-        batch, length, _ = normed.shape
-        n_rotated = config.n_heads + config.n_kv_heads
-        qkv = span.times(normed, layer.qkv) + layer.qkv_bias
-        qkv = qkv.view(batch, length, -1, config.head_dim)
-        rotated = _rotate(qkv[:, :, :n_rotated], span.cos, span.sin)  # [B, T, H + K, d]
-        keys = rotated[:, :, config.n_heads :].transpose(1, 2)  # [B, K, T, d]
-        values = qkv[:, :, n_rotated:].transpose(1, 2)  # [B, K, T, d]
-        if span.cache is not None:
-            keys, values = span.cache.extend(index, keys, values)  # [1, K, S, d]
-        grouped = (batch, n_asking, config.n_kv_heads, -1, config.head_dim)
-        query = rotated[:, -n_asking:, : config.n_heads].view(grouped).permute(0, 2, 3, 1, 4)
-        query = query.reshape(batch, config.n_kv_heads, -1, config.head_dim)  # [B, K, G·n, d]
-        mask = span.mask if n_asking == length else None  # the last token sees all
-        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-        mixed = mixed.view(batch, config.n_kv_heads, -1, n_asking, config.head_dim)
-        mixed = mixed.permute(0, 3, 1, 2, 4).reshape(batch, n_asking, -1)  # [B, n, H·d]
-        return span.times(mixed, layer.out)
-
-    def _norm(self, hidden: Tensor, weight: Tensor) -> Tensor:
-        """RMSNorm, in float32 inside whatever the dtype."""
-        wide = hidden.float()
-        scaled = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.config.rms_norm_eps)
-        return weight * scaled.to(hidden.dtype)
-
-
-def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where ``mask`` is true, else -inf; made once, or attention makes it in every layer."""
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
-
-
-def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of [B, T, n, d]; the two halves of d are the pair's coordinates."""
-    first, second = heads.chunk(2, dim=-1)
-    cos, sin = cos.to(heads.dtype), sin.to(heads.dtype)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

@@ -1,9 +1,16 @@
 """What may change the backbone's distribution over the next token."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
+
+
+class Likely(NamedTuple):
+    """A next token, and how many tokens of context it was seen after."""
+
+    token_id: int
+    n_matched: int
 
 
 class Mixer(Protocol):
@@ -20,4 +27,10 @@ class Mixer(Protocol):
 
         Returns:
             normalised too, and still -inf where ``log_p`` is.
+        """
+
+    def likely(self, context: Sequence[int]) -> Likely | None:
+        """What mostly came after this context where it was seen, without asking the backbone.
+
+        Good for guesses only. ``None`` where it was not seen, or nothing came in half the cases.
         """

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from code2lora_lsp.neural.backbone import Backbone, Cache
 
-CHUNK_TOKENS = 64
-"""Most tokens computed between two calls of a caller's check."""
+Guess = Callable[[], Sequence[int]]
+"""Token ids that may come next, asked for only when a pass is run anyway."""
 
 KEPT_LOGITS_BYTES = 4_000_000
 """Of logits kept for the newest tokens: 122 tokens' of the embedded model."""
@@ -20,7 +21,7 @@ class Fed:
     """What a prompt left behind.
 
     Attributes:
-        logits: after its last token, [V] float32.
+        logits: after its last token, [V] float32, on the host.
         reused_tokens: how many of its tokens were in the cache already.
     """
 
@@ -29,14 +30,17 @@ class Fed:
 
 
 class Reading:
-    """One text as far as it was read. ``weights`` are always those its adapter was merged into."""
+    """One text as far as it was read. ``weights`` are always those its adapter was merged into.
+
+    Logits are handed out on the host, where they are mixed and chosen from: of a card one transfer
+    for each token that is asked about, and one wait.
+    """
 
     def __init__(self, backbone: Backbone, capacity_tokens: int) -> None:
         self._backbone = backbone
         self._cache: Cache = backbone.new_cache(capacity_tokens)
         self._length = 0  # of what was fed and advanced; the cache may hold more, to hit again
         self._logits: dict[int, Tensor] = {}  # by the number of tokens they come after
-        self._most_logits = max(1, KEPT_LOGITS_BYTES // (4 * backbone.vocabulary_size))
 
     @property
     def adapter_id(self) -> str | None:
@@ -74,21 +78,27 @@ class Reading:
         if reused == len(token_ids) and reused not in self._logits:
             reused -= 1
         self._length = reused
-        for start in range(reused, len(token_ids), CHUNK_TOKENS):
+        for start in range(reused, len(token_ids), self._backbone.chunk_tokens):
             check()
-            chunk = token_ids[start : start + CHUNK_TOKENS]
+            chunk = token_ids[start : start + self._backbone.chunk_tokens]
             self._crop()
-            self._keep(self._backbone.prefill(chunk, self._cache, weights))
-        return Fed(self._logits[len(token_ids)], reused)
+            self._keep([self._backbone.prefill(chunk, self._cache, weights)])
+            self._length += len(chunk)
+        return Fed(self._handed_out(), reused)
 
-    def advance(self, token_id: int, weights: Any) -> Tensor:
+    def advance(self, token_id: int, weights: Any, guess: Guess = tuple) -> Tensor:
         """See ``DecodeSession.advance``."""
         is_held = self._cache.tokens[self._length : self._length + 1] == [token_id]
-        if is_held and self._length + 1 in self._logits:
-            self._length += 1
-            return self._logits[self._length]
-        self._crop()
-        return self._keep(self._backbone.decode_one(token_id, self._cache, weights))
+        if not is_held or self._length + 1 not in self._logits:
+            self._crop()
+            most = min(self._backbone.ahead_tokens, self.room - 1)
+            if most > 0 and (guessed := guess()[:most]):
+                ids = (token_id, *guessed)
+                self._keep(self._backbone.decode_ahead(ids, self._cache, weights))
+            else:
+                self._keep([self._backbone.decode_one(token_id, self._cache, weights)])
+        self._length += 1
+        return self._handed_out()
 
     def _crop(self) -> None:
         """Drop what the cache holds beyond the current length: other tokens come there."""
@@ -97,13 +107,26 @@ class Reading:
             kept = {after: row for after, row in self._logits.items() if after <= self._length}
             self._logits = kept
 
-    def _keep(self, logits: Tensor) -> Tensor:
-        """Remember the logits after all that the cache holds; nobody writes to them."""
-        self._length = len(self._cache.tokens)
-        self._logits[self._length] = logits
-        while len(self._logits) > self._most_logits:
+    def _keep(self, rows: Sequence[Tensor] | Tensor) -> None:
+        """Remember the logits after the newest tokens of the cache; nobody writes to them."""
+        n_tokens = len(self._cache.tokens)
+        self._logits |= dict(enumerate(rows, n_tokens - len(rows) + 1))
+        most = KEPT_LOGITS_BYTES // (4 * self._backbone.vocabulary_size)
+        most = max(most, 2 + self._backbone.ahead_tokens)
+        while len(self._logits) > most:
             del self._logits[next(iter(self._logits))]
+
+    def _handed_out(self) -> Tensor:
+        """Logits at the current length."""
+        logits = self._logits[self._length] = _on_host(self._logits[self._length])
         return logits
+
+
+def _on_host(logits: Tensor) -> Tensor:
+    if logits.device.type == "cpu":
+        return logits
+    pinned = torch.empty(logits.shape, dtype=logits.dtype, pin_memory=True)
+    return pinned.copy_(logits)  # pinned memory is kept for the next one, and filled directly
 
 
 def _common_length(first: list[int], second: Sequence[int]) -> int:

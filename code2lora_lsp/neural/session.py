@@ -13,7 +13,7 @@ from torch import Tensor
 from code2lora_lsp.errors import ShapeMismatch
 from code2lora_lsp.neural.backbone import Backbone
 from code2lora_lsp.neural.lora import LoraAdapter
-from code2lora_lsp.neural.reading import Fed, Reading
+from code2lora_lsp.neural.reading import Fed, Guess, Reading
 
 N_READINGS = 3
 """Texts kept apart. With the suffix first, a bracket that the editor closes behind the cursor makes
@@ -87,20 +87,26 @@ class DecodeSession:
 
         Args:
             token_ids: the whole prompt, not empty and within the capacity.
-            check: called before each chunk of at most ``CHUNK_TOKENS``; may raise to stop. The
-                chunks done until then stay in the cache.
+            check: called before each chunk of the backbone's ``chunk_tokens``; may raise to stop.
+                The chunks done until then stay in the cache.
         """
         if not 0 < len(token_ids) <= self.capacity_tokens:
             raise ShapeMismatch(f"a prompt of {len(token_ids)} tokens for {self.capacity_tokens}")
         self._now = self._reading_for(token_ids)
         return self._now.feed(token_ids, self._weights, check)
 
-    def advance(self, token_id: int) -> Tensor:
-        """Append one decoded token; logits after it, [V] float32.
+    def advance(self, token_id: int, guess: Guess = tuple) -> Tensor:
+        """Append one decoded token; logits after it, [V] float32, on the host.
 
-        Without running it, if it was decoded here before: decoding goes where it went.
+        Without running it, if it was decoded here before: decoding goes where it went, or where
+        it was guessed to go. So guesses change how many passes are run, and nothing else: a wrong
+        one is cropped when another token is appended.
+
+        Args:
+            token_id: of the token.
+            guess: what may follow it; asked only if the token has to be run, to be run with it.
         """
-        return self._now.advance(token_id, self._weights)
+        return self._now.advance(token_id, self._weights, guess)
 
     def _reading_for(self, token_ids: Sequence[int]) -> Reading:
         """The one that holds most of a prompt; for a text of its own, a new one or the oldest."""

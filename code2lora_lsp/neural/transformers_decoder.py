@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from code2lora_lsp.errors import AdapterRejected, ModelMismatch, ShapeMismatch
+from code2lora_lsp.neural.backbone import CHUNK_TOKENS
 from code2lora_lsp.neural.decoder_weights import HALF_MERGED, check_fits, merge_into
 from code2lora_lsp.neural.ledger.site import LastLayer, LedgerSite
 from code2lora_lsp.neural.lora import (
@@ -74,6 +75,8 @@ class TransformersDecoder:
         self.pristine = TransformersWeights(model.to(device=self.device, dtype=dtype).eval(), None)
         self.vocabulary_size = int(model.config.vocab_size)
         self.max_positions = int(getattr(model.config, "max_position_embeddings", 2048))
+        self.chunk_tokens = CHUNK_TOKENS
+        self.ahead_tokens = 0
         self._views = _projection_views(model)
         self._site_modules = SiteModules.of(model)
         self._second: TransformersWeights | None = None
@@ -144,6 +147,26 @@ class TransformersDecoder:
         weights: TransformersWeights | None = None,
     ) -> Tensor:
         """Append ``token_ids`` to the cache in one pass; logits after the last, [V] float32."""
+        return self._run(token_ids, cache, weights, n_logits=1)[-1]
+
+    @torch.inference_mode()
+    def decode_ahead(
+        self,
+        token_ids: Sequence[int],
+        cache: TransformersCache,
+        weights: TransformersWeights | None = None,
+    ) -> Tensor:
+        """See ``backbone.Backbone``."""
+        return self._run(token_ids, cache, weights, n_logits=len(token_ids))
+
+    def _run(
+        self,
+        token_ids: Sequence[int],
+        cache: TransformersCache,
+        weights: TransformersWeights | None,
+        n_logits: int,
+    ) -> Tensor:
+        """Logits after the last tokens, [n_logits, V] float32."""
         weights = weights or self.pristine
         end = len(cache.tokens) + len(token_ids)
         if not token_ids or end > cache.capacity:
@@ -157,14 +180,14 @@ class TransformersDecoder:
                 input_ids=torch.tensor([list(token_ids)], device=self.device),
                 past_key_values=cache.entries,
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=n_logits,
             )
         except BaseException:  # some layers may have grown: only an empty cache is known good
             cache.crop(0)
             raise
         cache.entries = output.past_key_values
         cache.tokens.extend(token_ids)
-        logits: Tensor = output.logits[0, -1].float()
+        logits: Tensor = output.logits[0].float()
         return logits
 
     def decode_one(

@@ -13,6 +13,7 @@ from torch import Tensor, int64
 
 from code2lora_lsp.neural.mixing import Mixer
 from code2lora_lsp.neural.sampling import GreedySampler, Sampled, log_probabilities
+from code2lora_lsp.runtime.guessing import Guesses
 from code2lora_lsp.text.fim import stop_ids
 from code2lora_lsp.text.healing import Healer
 from code2lora_lsp.text.tokenizer import Tokenizer
@@ -61,7 +62,8 @@ class Decoding:
         self._fim = tokenizer.fim_tokens()
         self._stops = stop_ids(self._fim)
         beyond = range(tokenizer.vocabulary_size, n_logits)
-        banned = (tokenizer.special_ids() - self._stops) | set(beyond)
+        self._specials = tokenizer.special_ids() | self._stops
+        banned = (self._specials - self._stops) | set(beyond)
         self._sampler = GreedySampler(n_logits, banned)
 
     def write(
@@ -110,6 +112,15 @@ class Decoding:
             log_ps.append(sampled.log_probability if is_new else None)
             yield Written(token, sampled.log_probability, is_new, text)
             logits = advance(token)
+
+    def guesses(
+        self, prompt: Sequence[int], written: Sequence[int], mixer: Mixer | None, most: int
+    ) -> Guesses:
+        """What may come behind a prompt and what is written of a completion."""
+        guesses = Guesses(prompt, self.text_before(prompt), mixer, self._specials, most)
+        for token in written:
+            guesses.wrote(token)
+        return guesses
 
     def _pick(
         self,

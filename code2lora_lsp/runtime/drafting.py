@@ -85,8 +85,8 @@ class Drafter:
         ends = [self._length(token_ids[:n], writing.typed) for n in range(1, len(token_ids) + 1)]
         text, is_cut_short = self._text(token_ids, writing.typed), False
         tokens = self._decoding.write(
-            writing.prompt, writing.typed, logits, self._session.advance, writing.mixer,
-            after=after, forks=forks,
+            writing.prompt, writing.typed, logits, self._advance(writing, token_ids),
+            writing.mixer, after=after, forks=forks,
         )  # fmt: skip
         while not (token_ids and is_finished(text, writing.gap)):
             writing.check()
@@ -106,6 +106,19 @@ class Drafter:
         if is_cut_short and "\n" in text:
             text = without_open_end(text, writing.gap)
         return Draft(text, tuple(ends), tuple(log_ps), is_cut_short=is_cut_short)
+
+    def _advance(self, writing: Writing, written: list[int]) -> Callable[[int], Tensor]:
+        """The session's, with guesses of what follows each token where they are worth it."""
+        most = self._session.backbone.ahead_tokens
+        if not most:
+            return self._session.advance
+        guesses = self._decoding.guesses(writing.prompt, written, writing.mixer, most)
+
+        def advance(token_id: int) -> Tensor:
+            guesses.wrote(token_id)
+            return self._session.advance(token_id, guesses.next)
+
+        return advance
 
     def _is_over(self, writing: Writing, n_tokens: int, log_ps: list[float | None]) -> bool:
         """Whether there is no time or room for one more token, or no point in it."""

@@ -1,9 +1,10 @@
 """How a backbone runs fastest on this machine: a short trial, remembered on disk.
 
 Tried are the threads of torch's prefill, whether it multiplies bytes (``neural.int8_products``),
-and what few tokens run through (``neural.decoder_step``, ``neural.kernel``). A trial takes about a
-tenth of a second with the embedded model; later starts read its outcome. What is remembered holds
-for this machine, these libraries and a model of this size.
+how many tokens of a prompt one pass takes, and what few tokens run through
+(``neural.decoder_step``, ``neural.kernel``). A trial takes some tenths of a second with the
+embedded model; later starts read its outcome. What is remembered holds for this machine, these
+libraries and a model of this size. On a card see ``cuda_tuning``.
 """
 
 import json
@@ -11,7 +12,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +22,9 @@ import torch
 from code2lora_lsp.config import Settings, state_root
 from code2lora_lsp.neural.atomic_file import write_text
 from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.runtime.cuda_tuning import tune_cuda
 from code2lora_lsp.runtime.model_loading import LoadedModel, ReportProgress, load_model
+from code2lora_lsp.runtime.trial import CHUNKS, Clock, largest_chunk, least
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,6 @@ WORTH_DOUBLING = 1.4
 LARGE_BYTES = 400_000_000
 """From here on a trial runs fewer tokens: one pass takes longer than a start should."""
 
-Clock = Callable[[], float]
-
 
 @dataclass(frozen=True)
 class Tuning:
@@ -43,19 +44,24 @@ class Tuning:
     Attributes:
         threads: of torch; what does not run through torch takes one.
         reads_int8: prompts are multiplied as bytes.
+        chunk_tokens: of a prompt, in one pass.
         steps_through: one of ``Decoder.step_ways``.
     """
 
     threads: int
     reads_int8: bool
+    chunk_tokens: int
     steps_through: str
 
 
 def load_tuned(folder: Path, settings: Settings, report: ReportProgress) -> LoadedModel:
     """``load_model``, set to run as fast as it does here; raises what that raises."""
     model = load_model(folder, settings.model, report)
-    if isinstance(model.backbone, Decoder) and model.backbone.device.type == "cpu":
-        tune(model.backbone, settings.model.threads, state_root(settings))
+    backbone, completion = model.backbone, settings.completion
+    if backbone.device.type == "cuda":
+        tune_cuda(backbone, completion.prompt_tokens + completion.max_tokens)
+    elif isinstance(backbone, Decoder):
+        tune(backbone, settings.model.threads, state_root(settings))
     return model
 
 
@@ -77,6 +83,7 @@ def tune(decoder: Decoder, threads: int, folder: Path, clock: Clock = time.perf_
         _write(path, {**remembered, key: asdict(tuning)})
     torch.set_num_threads(tuning.threads)
     decoder.read_int8(wanted=tuning.reads_int8)
+    decoder.chunk_tokens = tuning.chunk_tokens
     decoder.steps_through = tuning.steps_through
     return tuning
 
@@ -94,10 +101,10 @@ def _tried(decoder: Decoder, threads: int, clock: Clock) -> Tuning:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     choice = [threads] if threads else [n for n in (1, 2, MOST_THREADS) if n <= (cores or 1)]
     n_tokens = 64 if decoder.memory_bytes < LARGE_BYTES else 8
-    cache = decoder.new_cache(min(2 * n_tokens, decoder.max_positions))
-    tokens = range(min(n_tokens, cache.capacity // 2))
+    cache = decoder.new_cache(min(max(CHUNKS), decoder.max_positions))
+    tokens = [0] * min(n_tokens, cache.capacity // 2)
 
-    def prefill() -> None:
+    def prefill(tokens: Sequence[int] = tokens) -> None:
         cache.crop(0)
         decoder.prefill(tokens, cache)
 
@@ -108,21 +115,25 @@ def _tried(decoder: Decoder, threads: int, clock: Clock) -> Tuning:
     of_threads: dict[int, float] = {}
     for number in choice:
         torch.set_num_threads(number)
-        of_threads[number] = _least(prefill, 3, clock)
+        of_threads[number] = least(prefill, 3, clock)
     torch.set_num_threads(fewest_worth_it(of_threads))
     of_reading: dict[bool, float] = {}
     for wanted in (False, True):
         decoder.read_int8(wanted=wanted)
         if decoder.reads_int8 is wanted:
-            of_reading[wanted] = _least(prefill, 3, clock)
+            of_reading[wanted] = least(prefill, 3, clock)
     reads_int8 = min(of_reading, key=lambda wanted: of_reading[wanted])
     decoder.read_int8(wanted=reads_int8)
+    chunk_tokens = largest_chunk(
+        lambda n: least(lambda: prefill([0] * n), 3, clock), cache.capacity
+    )
+    prefill()
     of_steps: dict[str, float] = {}
     for way in decoder.step_ways:
         decoder.steps_through = way
-        of_steps[way] = _least(step, 8, clock)
+        of_steps[way] = least(step, 8, clock)
     steps_through = min(of_steps, key=lambda way: of_steps[way])
-    return Tuning(torch.get_num_threads(), reads_int8, steps_through)
+    return Tuning(torch.get_num_threads(), reads_int8, chunk_tokens, steps_through)
 
 
 def fewest_worth_it(seconds: Mapping[int, float]) -> int:
@@ -133,17 +144,6 @@ def fewest_worth_it(seconds: Mapping[int, float]) -> int:
             break
         best = more
     return best
-
-
-def _least(run: Callable[[], None], times: int, clock: Clock) -> float:
-    """Seconds of the quickest of a few runs, after one that does not count."""
-    run()
-    taken: list[float] = []
-    for _ in range(times):
-        started_s = clock()
-        run()
-        taken.append(clock() - started_s)
-    return min(taken)
 
 
 def _key(decoder: Decoder, threads: int) -> str:

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from code2lora_lsp.errors import AdapterRejected, ModelMismatch, ModelMissing, ShapeMismatch
+from code2lora_lsp.neural.backbone import CHUNK_TOKENS
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.decoder_config import decoder_config, read_config_json
 from code2lora_lsp.neural.decoder_weights import HALF_MERGED
 from code2lora_lsp.neural.lora import LoraAdapter, LoraPair, Projection
-from code2lora_lsp.neural.reading import CHUNK_TOKENS
 from code2lora_lsp.neural.sampling import GreedySampler
 from code2lora_lsp.neural.session import DecodeSession
 from tests.fakes import TINY, random_adapter, random_weights

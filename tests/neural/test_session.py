@@ -149,3 +149,89 @@ def test_every_text_is_forgotten_with_its_adapter(session):
         n_run, logits = session.ask((mark, *PROMPT))
         assert n_run == len(PROMPT) + 1
         assert torch.allclose(logits, fresh_logits((mark, *PROMPT), adapter), atol=1e-4)
+
+
+class Guessing(Counting):
+    """Counts passes too, and runs guesses along."""
+
+    def __init__(self, ahead_tokens=4, capacity=128):
+        super().__init__()
+        if capacity != 128:
+            DecodeSession.__init__(self, self.backbone, capacity)
+        self.backbone.ahead_tokens = ahead_tokens
+        self.passes = []
+        plain = self.backbone.decode_ahead
+
+        def decode_ahead(token_ids, *rest):
+            self.passes.append(tuple(token_ids))
+            return plain(token_ids, *rest)
+
+        self.backbone.decode_ahead = decode_ahead
+
+
+def never():
+    raise AssertionError("asked for a guess that nobody needs")
+
+
+def test_a_guess_that_comes_true_runs_nothing_more():
+    session = Guessing()
+    session.ask(PROMPT)
+    got = [session.advance(7, lambda: (8, 9))]
+    ran = session.ran
+    got += [session.advance(8, never), session.advance(9, never)]
+    assert (session.ran, session.passes) == (ran, [(7, 8, 9)])
+    for n, logits in enumerate(got):
+        expected = fresh_logits((*PROMPT, *(7, 8, 9)[: n + 1]))
+        assert torch.allclose(logits, expected, atol=1e-4)
+    assert session.tokens == (*PROMPT, 7, 8, 9)
+
+
+def test_a_wrong_guess_leaves_no_trace():
+    session = Guessing()
+    session.ask(PROMPT)
+    session.advance(7, lambda: (8, 9, 10))
+    session.advance(8, never)
+    logits = session.advance(30, tuple)
+    assert torch.allclose(logits, fresh_logits((*PROMPT, 7, 8, 30)), atol=1e-4)
+    assert session.tokens == (*PROMPT, 7, 8, 30)
+    n_run, logits = session.ask((*PROMPT, 7, 8, 9, 10))
+    assert n_run == 2, "what was guessed behind another token is not taken for read"
+    assert torch.allclose(logits, fresh_logits((*PROMPT, 7, 8, 9, 10)), atol=1e-4)
+
+
+def test_what_was_only_guessed_is_known_when_it_is_typed():
+    session = Guessing()
+    session.ask(PROMPT)
+    session.advance(7, lambda: (8, 9))
+    assert session.tokens == (*PROMPT, 7)
+    n_run, logits = session.ask((*PROMPT, 7, 8, 9))
+    assert n_run == 0
+    assert torch.allclose(logits, fresh_logits((*PROMPT, 7, 8, 9)), atol=1e-4)
+
+
+def test_guesses_are_cut_to_what_is_worth_it_and_to_the_room():
+    session = Guessing(ahead_tokens=2)
+    session.ask(PROMPT)
+    session.advance(7, lambda: (8, 9, 10, 11))
+    assert session.passes == [(7, 8, 9)]
+    small = Guessing(ahead_tokens=4, capacity=len(PROMPT) + 2)
+    small.ask(PROMPT)
+    small.advance(7, lambda: (8, 9, 10))
+    assert small.passes == [(7, 8)]
+    small.advance(30, never)
+    assert small.room == 0
+
+
+def test_without_tokens_to_run_ahead_nobody_is_asked_to_guess(session):
+    session.ask(PROMPT)
+    session.advance(7, never)
+
+
+def test_a_guess_may_be_longer_than_the_logits_that_are_kept(monkeypatch):
+    monkeypatch.setattr(reading_module, "KEPT_LOGITS_BYTES", 0)
+    session = Guessing()
+    session.ask(PROMPT)
+    session.advance(7, lambda: (8, 9, 10, 11))
+    for token in (8, 9, 10, 11):
+        session.advance(token, never)
+    assert session.tokens == (*PROMPT, 7, 8, 9, 10, 11)

@@ -5,12 +5,13 @@ import copy
 import pytest
 import torch
 
-from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.decoder import TORCH, Decoder
 from code2lora_lsp.neural.decoder_config import decoder_config
 from code2lora_lsp.neural.sampling import GreedySampler
 from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.neural.transformers_decoder import TransformersDecoder
 from tests.fakes import random_adapter, random_weights
+from tests.neural.recorder import Recorder
 
 torch.set_num_threads(1)
 
@@ -189,6 +190,23 @@ def test_the_fallback_decodes_as_ours_does_with_and_without_adapter():
         assert slow_fed.reused_tokens == fast_fed.reused_tokens == 100
         assert difference(slow_fed.logits, fast_fed.logits) <= TOLERANCE
     assert answers[0] != answers[1] != answers[2] != answers[0]
+
+
+def test_tokens_run_ahead_have_their_logits_in_every_backbone():
+    theirs, ours = make_pair()
+    replayed = Decoder(ours.config, theirs.state_dict())
+    replayed.steps_through = TORCH
+    assert replayed.capture(256, Recorder().record)
+    expected = their_logits(theirs, PROMPT[:60])[50:]
+    for backbone in (ours, replayed, TransformersDecoder(theirs)):
+        cache = backbone.new_cache(256)
+        backbone.prefill(PROMPT[:50], cache)
+        rows = [
+            *backbone.decode_ahead(PROMPT[50:58], cache),
+            backbone.decode_one(PROMPT[58], cache),
+        ]
+        assert difference(torch.stack(rows), expected[:9]) <= TOLERANCE
+        assert cache.tokens == PROMPT[:59]
 
 
 def test_the_fallback_never_writes_its_pristine_weights_and_shares_the_rest():

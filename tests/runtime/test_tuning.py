@@ -20,12 +20,14 @@ class Timed(Decoder):
         self.int8 = int8
         self.clock, self.prefill_s, self.numpy_s, self.torch_s = clock, prefill_s, numpy_s, torch_s
         self.passes = 0
+        self.is_slower_with_more = False
 
     def prefill(self, token_ids, cache, weights=None):
         self.passes += 1
         if len(token_ids) > 1:
             by_int8 = self.int8 if self.reads_int8 else 1.0
-            self.clock.now_s += self.prefill_s[torch.get_num_threads()] * by_int8
+            by_length = len(token_ids) / 64 if self.is_slower_with_more else 1.0
+            self.clock.now_s += self.prefill_s[torch.get_num_threads()] * by_int8 * by_length
         else:
             taken_s = {NUMPY: self.numpy_s, TORCH: self.torch_s}
             self.clock.now_s += taken_s.get(self.steps_through, 100.0)
@@ -45,7 +47,7 @@ def timed(prefill_s=None, numpy_s=1.0, torch_s=3.0, int8=None):
     return Timed(clock, prefill_s or {1: 8.0, 2: 5.0}, numpy_s, torch_s, int8), clock
 
 
-QUICK = Tuning(threads=2, reads_int8=False, steps_through=NUMPY)
+QUICK = Tuning(threads=2, reads_int8=False, chunk_tokens=64, steps_through=NUMPY)
 
 
 def test_what_is_faster_is_taken_and_set(tmp_path):
@@ -54,7 +56,7 @@ def test_what_is_faster_is_taken_and_set(tmp_path):
     assert (torch.get_num_threads(), decoder.steps_through) == (2, NUMPY)
     slow, clock = timed({1: 8.0, 2: 7.0}, numpy_s=4.0)
     found = tune(slow, 0, tmp_path / "other", clock)
-    assert found == Tuning(threads=1, reads_int8=False, steps_through=TORCH)
+    assert found == Tuning(threads=1, reads_int8=False, chunk_tokens=64, steps_through=TORCH)
     assert (torch.get_num_threads(), slow.steps_through) == (1, TORCH)
 
 
@@ -83,6 +85,15 @@ def test_prompts_are_multiplied_as_bytes_where_that_is_quicker(tmp_path, int8, p
     again, clock = timed(int8=int8)
     assert tune(again, 0, tmp_path, clock).reads_int8 is pays
     assert again.passes == 0
+
+
+@pytest.mark.parametrize(("pass_s", "chunk"), [(0.02, 64), (0.004, 128), (0.001, 512)])
+def test_a_pass_takes_as_many_tokens_as_are_read_in_ten_milliseconds(tmp_path, pass_s, chunk):
+    """A pass of 64 tokens takes ``pass_s`` here, one of twice as many twice as long."""
+    decoder, clock = timed({1: pass_s})
+    decoder.is_slower_with_more = True
+    assert tune(decoder, 1, tmp_path, clock).chunk_tokens == chunk
+    assert decoder.chunk_tokens == chunk
 
 
 def test_a_way_that_is_not_here_any_more_costs_one_trial(tmp_path, monkeypatch):

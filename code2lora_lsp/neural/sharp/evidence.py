@@ -7,6 +7,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from code2lora_lsp.neural.mixing import Likely
 from code2lora_lsp.neural.sharp.table import Found, NgramTable
 
 MANY_ROWS = 512
@@ -83,6 +84,17 @@ class Reader:
                 return None
             token_ids, counts, picked = (v[is_allowed] for v in (token_ids, counts, picked))
         return _weighed(token_ids, counts, picked, lengths, _entropy(log_p))
+
+    def likely(self, context: Sequence[int]) -> Likely | None:
+        """The commonest token after the longest context that was seen; see ``mixing.Mixer``."""
+        found = self.table.find(context)
+        if not found:
+            return None
+        token_ids, counts = self._counts(found[-1])
+        best = int(counts.argmax())
+        if 2 * counts[best] < counts.sum():
+            return None
+        return Likely(int(token_ids[best]), found[-1].order)
 
     def _counts(self, found: Found) -> _Counts:
         """What followed, each token once."""

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from code2lora_lsp.neural.mixing import Likely
 from code2lora_lsp.neural.sharp.evidence import Evidence, Reader
 from code2lora_lsp.neural.sharp.gate import Gate
 from code2lora_lsp.neural.sharp.table import NgramTable
@@ -44,6 +45,10 @@ class SharpMemory:
         after = before + before.dtype.type(math.log(backbone_share))
         after[token_ids] = np.logaddexp(after[token_ids], np.log(added))
         return torch.from_numpy(after).to(log_p.device)
+
+    def likely(self, context: Sequence[int]) -> Likely | None:
+        """See ``mixing.Mixer``; by the longest context that was seen."""
+        return self._reader.likely(context)
 
     @cached_property
     def _reader(self) -> Reader:

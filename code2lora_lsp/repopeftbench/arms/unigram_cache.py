@@ -117,6 +117,10 @@ class CacheMixer:
         pending, new = self._typed[len(written) :], written[len(self._typed) :]
         return self._cache.mixed(log_p, self._before + new, self._weight, pending)
 
+    def likely(self, context: Sequence[int]) -> None:  # noqa: ARG002 - the benchmark guesses nothing
+        """See ``Mixer``."""
+        return
+
 
 class PreparedCache:
     """Answers with the commonest continuation; scores with the mixture. Satisfies ``Prepared``."""
