@@ -10,7 +10,9 @@ Editing sessions are made from the repository's newest commits (``speed/edits.py
   product    the server over stdio, a key every tenth of a second; suggestions that fit are accepted
 
 All engines have the embedded model's exact weights, the same ids in, the same threads, and take
-turns in shuffled rounds. FOLDER of llama.cpp holds ``llama-server`` and ``llama-completion``.
+turns in shuffled rounds. *ours* is as the server runs it on this machine, *ours float32* as it runs
+where no kernel was compiled and nothing is multiplied as bytes. FOLDER of llama.cpp holds
+``llama-server`` and ``llama-completion``.
 Writes ``figures.jsonl``, ``table.md`` and ``keystroke.png``.
 """
 
@@ -26,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.speed import llama_cpp
 from benchmarks.speed.arms import Answer, Arm, Worker
-from benchmarks.speed.edits import Session, sessions
+from benchmarks.speed.edits import Session, closers, sessions
 from benchmarks.speed.figures import Figures
 from benchmarks.speed.product import measure_product
 from code2lora_lsp.config import CompletionSettings
@@ -73,8 +75,8 @@ def all_arms(arguments: argparse.Namespace, figures: Figures) -> Iterator[list[A
     """Every engine that is here, started; what is not is said."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="code2lora-speed-")))
-        arms: list[Arm] = [Worker(name, MODEL, arguments.threads) for name in ("ours", "generate")]
-        arms.append(Worker("peft", MODEL, arguments.threads))
+        names = ("ours", "ours float32", "generate", "peft")
+        arms: list[Arm] = [Worker(name, MODEL, arguments.threads) for name in names]
         try:
             arms += _llama_arms(arguments.llama_cpp, scratch, arguments.threads)
         except (ImportError, OSError, RuntimeError) as error:
@@ -123,8 +125,9 @@ def prompts_of(session: Session, tokenizer: Tokenizer) -> list[list[int]]:
     settings = CompletionSettings()
     builder = PromptBuilder(tokenizer, "spm", settings.prompt_tokens, settings.suffix_tokens)
     return [
-        list(builder.build("file", session.before + typed, session.after, session.path).token_ids)
+        list(builder.build("file", session.before + typed, after, session.path).token_ids)
         for typed in session.states
+        for after in (closers(typed) + session.after,)
     ]
 
 

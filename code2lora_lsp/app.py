@@ -6,6 +6,7 @@ Importing it loads no model library; the backend is built on first use, after ``
 from pathlib import Path
 
 from code2lora_lsp.config import Settings
+from code2lora_lsp.heap import keep_few_arenas
 from code2lora_lsp.runtime.api import Backend, Listener
 
 
@@ -20,6 +21,7 @@ def serve_stdio(settings: Settings) -> int:
     """Serve over standard input and output until the client leaves; the exit code LSP asks for."""
     from code2lora_lsp.server.server import create_server, run_stdio  # noqa: PLC0415 - see above
 
+    keep_few_arenas()
     return run_stdio(create_server(make_backend, settings, version()))
 
 
@@ -27,6 +29,7 @@ def serve_tcp(settings: Settings, host: str, port: int) -> int:
     """Serve the first client that connects to one TCP address."""
     from code2lora_lsp.server.server import create_server, run_tcp  # noqa: PLC0415 - see above
 
+    keep_few_arenas()
     return run_tcp(create_server(make_backend, settings, version()), host, port)
 
 

@@ -6,16 +6,15 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from code2lora_lsp import app
+from code2lora_lsp.arguments import command_line, settings_of
 from code2lora_lsp.config import Settings, decode_settings
 from code2lora_lsp.errors import Code2LoraError, ConfigError, FollowError
-from code2lora_lsp.repopeftbench.arguments import add_bench
-from code2lora_lsp.runtime.api import EXPORT_RANK
 
 if TYPE_CHECKING:
     from code2lora_lsp.runtime.oneshot import OneShot
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 EXIT_OK, EXIT_FINDINGS, EXIT_BROKEN, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 LAST_PORT = 65_535
-
-AFTER = "command_"
-"""Begins the names of repeatable options given after a command: argparse keeps only one value."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,13 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _print_what_the_encoding_can()
-    parser = _parser()
+    parser = command_line()
     arguments = parser.parse_args(argv)
     if arguments.deep and arguments.check is None:
         parser.error("--deep belongs to --check")
     _set_up_logging(arguments.log_file, arguments.verbose + arguments.command_verbose)
     try:
-        code: int = arguments.run(arguments)
+        code = COMMANDS[arguments.command](arguments)
     except Code2LoraError as error:
         print(f"code2lora-lsp: {error}", file=sys.stderr)
         return EXIT_BROKEN
@@ -60,155 +56,6 @@ def _print_what_the_encoding_can() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="code2lora-lsp",
-        description="A local language server whose completion knows your repository. "
-        "Without a command it serves over standard input and output.",
-    )
-    parser.add_argument("--version", action="version", version=f"code2lora-lsp {app.version()}")
-    parser.add_argument("--stdio", action="store_true", help="serve over stdio (the default)")
-    parser.add_argument("--tcp", metavar="[HOST:]PORT", help="serve on a TCP address instead")
-    parser.add_argument(
-        "--check", nargs="*", metavar="PATH", help="is my set-up sound? exit code 0, 1 or 2"
-    )
-    parser.add_argument("--deep", action="store_true", help="with --check: time a real completion")
-    _add_common(parser)
-    _add_format(parser)
-    parser.set_defaults(run=_serve_or_check, command_overrides=[], command_verbose=0)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _add_complete(commands)
-    _add_adapt(commands)
-    _add_import(commands)
-    _add_export(commands)
-    _add_calibrate(commands)
-    add_bench(commands, lambda bench: _add_common(bench, AFTER)).set_defaults(run=_bench)
-    return parser
-
-
-def _add_common(parser: argparse.ArgumentParser, prefix: str = "") -> None:
-    """Options that may stand before a command, after it (with ``prefix``), or both.
-
-    What stands after it wins or, where an option may be given more than once, is added.
-    """
-    absent = argparse.SUPPRESS if prefix else None
-    parser.add_argument(
-        "--settings", type=Path, metavar="FILE", default=absent, help="settings as JSON"
-    )
-    parser.add_argument(
-        "--set", action="append", default=absent or [], metavar="NAME=VALUE",
-        dest=prefix + "overrides", help="one setting, such as model.device=cpu",
-    )  # fmt: skip
-    parser.add_argument(
-        "--log-file", type=Path, metavar="FILE", default=absent, help="log here, not to stderr"
-    )
-    parser.add_argument(
-        "-v", "--verbose", action="count", default=absent or 0, dest=prefix + "verbose",
-        help="more log lines",
-    )  # fmt: skip
-
-
-def _add_format(parser: argparse.ArgumentParser, default: str = "text") -> None:
-    parser.add_argument("--format", choices=("text", "json"), default=default)
-
-
-def _add_complete(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("complete", help="one completion: FILE:LINE:COL, counted from 1")
-    parser.add_argument("place", metavar="FILE:LINE:COL")
-    parser.add_argument("--no-adapter", action="store_true", help="the plain backbone")
-    _add_format(parser, argparse.SUPPRESS)
-    _add_common(parser, AFTER)
-    parser.set_defaults(run=_complete)
-
-
-def _add_adapt(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("adapt", help="follow a repository up to HEAD, now")
-    parser.add_argument("repository", type=Path, nargs="?", default=Path())
-    parser.add_argument("--out", type=Path, metavar="PEFT_DIR", help="also write a PEFT adapter")
-    parser.add_argument(
-        "--history", type=int, nargs="?", const=0, metavar="N",
-        help="show the commits followed so far: how far each moved the adapter, and whether what "
-        "was known before it helps with its lines; with N, as if the newest N had been",
-    )  # fmt: skip
-    _add_rank(parser)
-    _add_format(parser, argparse.SUPPRESS)
-    _add_common(parser, AFTER)
-    parser.set_defaults(run=_adapt)
-
-
-def _add_rank(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--rank", type=int, default=EXPORT_RANK, metavar="N",
-        help=f"of a ledger's update at most; what is lost is said (default {EXPORT_RANK})",
-    )  # fmt: skip
-
-
-def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("import", help="turn a published checkpoint into ours")
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT.pt")
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
-    parser.add_argument("--backbone-name", help="of a backbone other than the published one")
-    parser.add_argument("--layers", type=int, help="number of its layers")
-    _add_common(parser, AFTER)
-    parser.set_defaults(run=_import)
-
-
-def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("export", help="write a repository's adapter as a PEFT folder")
-    parser.add_argument("repository", type=Path)
-    parser.add_argument("out", type=Path, metavar="PEFT_DIR")
-    _add_rank(parser)
-    _add_format(parser, argparse.SUPPRESS)
-    _add_common(parser, AFTER)
-    parser.set_defaults(run=_adapt, history=None)
-
-
-def _add_calibrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "calibrate", help="make the statistics that adapters for another backbone need",
-        description="Reads Python packages on this machine with a backbone and keeps means of "
-        "what it sees, so that repositories are followed with it. Nothing leaves the machine. "
-        "Memory on top of the model's: by the square of the width inside its MLP, 1.2 GiB at "
-        "4,864 and 3.9 GiB at 8,960.",
-    )  # fmt: skip
-    parser.add_argument(
-        "--backbone", metavar="NAME_OR_PATH", help="as the setting model.backbone, its default"
-    )
-    parser.add_argument(
-        "--packages", type=Path, nargs="+", metavar="FOLDER",
-        help="projects, or folders of packages; default: those installed beside this command",
-    )  # fmt: skip
-    parser.add_argument(
-        "--tokens", type=int, metavar="N", help="to average; the more, the longer (100,000)"
-    )
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="default: where the server looks"
-    )
-    _add_format(parser, argparse.SUPPRESS)
-    _add_common(parser, AFTER)
-    parser.set_defaults(run=_calibrate)
-
-
-def _settings(arguments: argparse.Namespace) -> Settings:
-    settings = app.read_settings(arguments.settings)
-    for override in [*arguments.overrides, *arguments.command_overrides]:
-        name, equals, value = override.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {override!r}: expected NAME=VALUE")
-        raw: object = _json_or_text(value)
-        for part in reversed(name.split(".")):
-            raw = {part: raw}
-        settings = decode_settings(raw, settings)
-    return settings
-
-
-def _json_or_text(value: str) -> object:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
-
-
 def _set_up_logging(log_file: Path | None, verbosity: int) -> None:
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
     try:
@@ -221,7 +68,7 @@ def _set_up_logging(log_file: Path | None, verbosity: int) -> None:
 
 
 def _serve_or_check(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     if arguments.check is not None:
         return _check(arguments, settings)
     if not arguments.tcp:
@@ -258,7 +105,7 @@ def _complete(arguments: argparse.Namespace) -> int:
     from code2lora_lsp.runtime.oneshot import OneShot
 
     path, line, column = _place(arguments.place)
-    with progress_bars() as listener, OneShot(_settings(arguments), listener) as shot:
+    with progress_bars() as listener, OneShot(settings_of(arguments), listener) as shot:
         shot.wait_ready()
         root = None if arguments.no_adapter else _followed(shot, path.parent)
         result = shot.complete(path, line, column, root)
@@ -307,7 +154,7 @@ def _adapt(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--history {arguments.history}: expected a number of commits")
     if arguments.out:
         refuse_file(arguments.out)
-    with progress_bars() as listener, OneShot(_settings(arguments), listener) as shot:
+    with progress_bars() as listener, OneShot(settings_of(arguments), listener) as shot:
         shot.wait_ready()
         status = shot.follow(arguments.repository)
         root = Path(status.root)
@@ -356,7 +203,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     from code2lora_lsp.runtime.models import backbone_folder
     from code2lora_lsp.runtime.packages import installed_packages, packages_in
 
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     if arguments.backbone is not None:
         settings = decode_settings({"model": {"backbone": arguments.backbone}}, settings)
     backbone = backbone_folder(settings)
@@ -389,4 +236,16 @@ def _bench(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     from code2lora_lsp.repopeftbench.command import run_bench
 
-    return run_bench(arguments, _settings(arguments))
+    return run_bench(arguments, settings_of(arguments))
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "serve": _serve_or_check,
+    "complete": _complete,
+    "adapt": _adapt,
+    "import": _import,
+    "export": _adapt,
+    "calibrate": _calibrate,
+    "bench": _bench,
+}
+"""By the names that ``arguments`` gives them; each returns the exit code."""

@@ -170,6 +170,18 @@ def projection_shapes(config: DecoderConfig) -> dict[str, tuple[int, int]]:
     }  # fmt: skip
 
 
+def int8_weights(config: DecoderConfig, seed: int = 0) -> dict[str, torch.Tensor]:
+    """``random_weights`` as an int8 checkpoint holds them, read back as float32."""
+    from code2lora_lsp.neural.weights import quantise_rows
+
+    def rounded(matrix: torch.Tensor) -> torch.Tensor:
+        levels, scales = quantise_rows(matrix)
+        return levels * scales[:, None]
+
+    weights = random_weights(config, seed)
+    return {name: rounded(w) if w.ndim == 2 else w for name, w in weights.items()}
+
+
 def random_adapter(
     config: DecoderConfig = TINY, seed: int = 0, rank: int = 3, **fields
 ) -> LoraAdapter:

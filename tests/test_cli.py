@@ -11,6 +11,7 @@ from peft import PeftModel
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from code2lora_lsp import cli
+from code2lora_lsp.arguments import settings_of
 from code2lora_lsp.config import models_root
 from code2lora_lsp.neural.weights import load_backbone_weights
 from tests.gitrepo import GitRepo
@@ -184,11 +185,11 @@ class Parsed:
     def __init__(self, monkeypatch):
         self.levels = []
         monkeypatch.setattr(cli, "_set_up_logging", lambda *given: self.levels.append(given))
-        for name in ("_complete", "_adapt"):
-            monkeypatch.setattr(cli, name, self._run)
+        for name in ("complete", "adapt", "export"):
+            monkeypatch.setitem(cli.COMMANDS, name, self._run)
 
     def _run(self, arguments):
-        self.settings, self.format = cli._settings(arguments), arguments.format
+        self.settings, self.format = settings_of(arguments), arguments.format
         return 0
 
     def main(self, *arguments):

@@ -2,7 +2,8 @@
 
 Each hunk that adds lines becomes one session: the file as the commit left it but for those lines,
 and the keys that bring them in, one character at a time, with a slip of the finger now and then
-that is taken back. Indentation comes with the line break, as editors have it.
+that is taken back. Indentation comes with the line break, and a bracket's other half stands behind
+the cursor as soon as it is opened (``closers``), as editors have it.
 """
 
 import random
@@ -16,6 +17,7 @@ SLIPS = 0.04
 """Of a hundred characters so many are typed wrong first and erased."""
 
 MOST_CHARS = 200_000
+_CLOSER = {"(": ")", "[": "]", "{": "}"}
 _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
 
@@ -35,6 +37,17 @@ class Session:
     after: str
     states: tuple[str, ...]
     target: str
+
+
+def closers(typed: str) -> str:
+    """What an editor has put behind the cursor for the brackets that ``typed`` left open."""
+    still_open: list[str] = []
+    for char in typed:
+        if char in _CLOSER:
+            still_open.append(_CLOSER[char])
+        elif still_open and char == still_open[-1]:
+            still_open.pop()
+    return "".join(reversed(still_open))
 
 
 def sessions(repository: Path, count: int, most_keys: int, n_commits: int = 400) -> list[Session]:

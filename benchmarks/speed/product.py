@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.speed.arms import cpu_seconds, peak_megabytes
-from benchmarks.speed.edits import Session
+from benchmarks.speed.edits import Session, closers
 from benchmarks.speed.figures import Figures
 from tests.e2e.client import LspClient, Reply
 
@@ -186,11 +186,12 @@ class Typist:
             time.sleep(KEY_S)
 
     def put(self, typed: str) -> None:
-        """Make the document hold ``typed`` at the place; one edit, as short as it can be."""
-        kept = common_length(self._now, typed)
+        """Make the document hold ``typed`` and its closers at the place; one edit to the end."""
+        text = typed + closers(typed)
+        kept = common_length(self._now, text)
         start, end = self._at(self._now[:kept]), self._at(self._now)
-        self._client.edit(self._name, start, end, typed[kept:])
-        self._now = typed
+        self._client.edit(self._name, start, end, text[kept:])
+        self._now = text
 
     def ask(self, typed: str) -> Reply:
         return self._client.ask_inline(self._name, *self._at(typed))

@@ -1,10 +1,11 @@
 """One engine of ``arms.Worker``: reads a request per line; writes its first token, then all.
 
-Usage: python worker.py ours|generate|peft MODEL_FOLDER THREADS
+Usage: python worker.py NAME_OF_THE_ENGINE MODEL_FOLDER THREADS
 """
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.decoder_config import decoder_config, read_config_json
 from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.neural.weights import load_backbone_weights
+from code2lora_lsp.runtime.tuning import tune
 
 Engine = Callable[[list[int], int, bool, Callable[[int], None]], list[int]]
 """Ids, how many to write, whether nothing may be cached, and whom to tell the first at once."""
@@ -26,7 +28,7 @@ RANK = 16
 def main() -> None:
     name, folder, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(threads)
-    engine = ENGINES[name](folder)
+    engine = ENGINES[name](folder, threads)
     engine(list(range(10, 40)), 4, True, lambda _: None)
     say([])
     for line in sys.stdin:
@@ -38,8 +40,23 @@ def say(tokens: list[int]) -> None:
     print(json.dumps(tokens), flush=True)
 
 
-def ours(folder: Path) -> Engine:
-    decoder = Decoder(decoder_config(read_config_json(folder)), load_backbone_weights(folder))
+def ours(folder: Path, threads: int) -> Engine:
+    """As the server runs it here."""
+    decoder = _decoder(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        tune(decoder, threads, Path(scratch))
+    return _decoding(decoder)
+
+
+def ours_float32(folder: Path, _threads: int) -> Engine:
+    return _decoding(_decoder(folder))
+
+
+def _decoder(folder: Path) -> Decoder:
+    return Decoder(decoder_config(read_config_json(folder)), load_backbone_weights(folder))
+
+
+def _decoding(decoder: Decoder) -> Engine:
     session = DecodeSession(decoder, CAPACITY)
 
     def answer(
@@ -56,11 +73,11 @@ def ours(folder: Path) -> Engine:
     return answer
 
 
-def generate(folder: Path) -> Engine:
+def generate(folder: Path, _threads: int) -> Engine:
     return _generating(_transformers(folder))
 
 
-def peft(folder: Path) -> Engine:
+def peft(folder: Path, _threads: int) -> Engine:
     """With a LoRA of rank 16 on every projection, beside the weights."""
     from peft import LoraConfig, get_peft_model
 
@@ -109,7 +126,7 @@ def _generating(model: Any) -> Engine:
     return answer
 
 
-ENGINES = {"ours": ours, "generate": generate, "peft": peft}
+ENGINES = {"ours": ours, "ours float32": ours_float32, "generate": generate, "peft": peft}
 
 if __name__ == "__main__":
     main()

@@ -45,7 +45,7 @@ class GitCommand:
 
     def __init__(self, git_dir: Path, common_dir: Path) -> None:
         self._git = _start_gitpython(git_dir)
-        self._where = git_dir
+        self.git_dir = git_dir
         self._git.update_environment(**_environment(git_dir, common_dir))
 
     def run(
@@ -105,7 +105,7 @@ class GitCommand:
         ended = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
         said = stderr.strip()[-_STDERR_TAIL_CHARS:] or "nothing on stderr"
         return GitReadFailed(
-            f"`git {' '.join(arguments)}` {ended} in {self._where}: {said}. {_remedy(said)}"
+            f"`git {' '.join(arguments)}` {ended} in {self.git_dir}: {said}. {_remedy(said)}"
         )
 
     @contextmanager
@@ -120,7 +120,7 @@ class GitCommand:
             ) from error
         except OSError as error:
             raise GitReadFailed(
-                f"`git {' '.join(arguments)}` could not start in {self._where}: {error}. "
+                f"`git {' '.join(arguments)}` could not start in {self.git_dir}: {error}. "
                 "Check that the repository still exists and that processes can be started."
             ) from error
 

@@ -9,6 +9,7 @@ from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.errors import GitReadFailed, NotARepository
 from code2lora_lsp.history import walk
 from code2lora_lsp.history.diff import CommitDiff, PathRules
+from code2lora_lsp.history.diff_requests import kept_requests, source_requests
 from code2lora_lsp.history.discovery import (
     HeadKind,
     Location,
@@ -19,6 +20,7 @@ from code2lora_lsp.history.discovery import (
 from code2lora_lsp.history.git_process import EMPTY_TREES, GitCommand, object_id_length
 from code2lora_lsp.history.head import Head, HeadUnclear, read_head
 from code2lora_lsp.history.kept_commits import KeptCommits
+from code2lora_lsp.history.snapshot import SnapshotFile, read_snapshot
 from code2lora_lsp.history.tree_changes import (
     FileVersions,
     commits_among,
@@ -26,17 +28,6 @@ from code2lora_lsp.history.tree_changes import (
     read_tree_changes,
 )
 from code2lora_lsp.recipe import Recipe
-
-_SYMLINK_MODE = "120000"
-
-
-@dataclass(frozen=True)
-class SnapshotFile:
-    """One file of a commit's tree; ``path`` has forward slashes."""
-
-    path: str
-    blob_id: str
-    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -187,21 +178,17 @@ class Repository:
         """
         if not commit_ids:
             return
-        requests = (
-            self._kept_requests(commit_ids, cancellation)
-            if recipe.commits == "kept"
-            else self._source_requests(commit_ids)
-        )
+        if recipe.commits == "kept":
+            before = self._kept.predecessors(list(commit_ids), cancellation)
+            requests = kept_requests(self._git, commit_ids, before, self._empty_tree())
+        else:
+            shallow_ids, empty = self._shallow_ids(), self._empty_tree()
+            requests = source_requests(self._git, commit_ids, shallow_ids, empty)
         yield from walk.read_diffs(self._git, requests, self.rules(recipe), cancellation)
 
     def snapshot(self, commit_id: str, recipe: Recipe) -> list[SnapshotFile]:
         """Files of the commit's tree that the recipe reads: largest first, then by path bytes."""
-        rules = self.rules(recipe)
-        files = sorted(
-            (file for file in self._tree(commit_id, recipe) if rules.reads_snapshot(file.path)),
-            key=lambda file: (-file.size_bytes, file.path.encode("utf-8", "surrogateescape")),
-        )
-        return files[: recipe.snapshot_max_files]
+        return read_snapshot(self._git, commit_id, self.rules(recipe))
 
     def tree_changes(self, before: str | None, after: str, recipe: Recipe) -> list[FileVersions]:
         """Files a snapshot reads that differ between two commits' trees, their sizes apart.
@@ -286,65 +273,5 @@ class Repository:
             if any(rules.reads(path) and not rules.withholds(path) for path in paths):
                 yield commit.commit_id
 
-    def _source_requests(self, commit_ids: Sequence[str]) -> list[walk.DiffRequest]:
-        boundaries = self._shallow_ids()
-        requests = []
-        for commit_id, tree_id, parents in self._commits(commit_ids):
-            if commit_id in boundaries:
-                raise GitReadFailed(
-                    f"commit {commit_id} is the boundary of a shallow clone: its parent is not "
-                    "here, so it has no diff. Start from its snapshot, or run "
-                    "`git fetch --unshallow`."
-                )
-            requests.append(
-                walk.DiffRequest.between(parents[0], commit_id)
-                if parents
-                else walk.DiffRequest.from_empty(commit_id, tree_id, self._empty_tree())
-            )
-        return requests
-
-    def _kept_requests(
-        self, commit_ids: Sequence[str], cancellation: Cancellation
-    ) -> list[walk.DiffRequest]:
-        before = self._kept.predecessors(list(commit_ids), cancellation)
-        first = {commit_id: tree_id for commit_id, tree_id, _ in self._commits(commit_ids[:1])}
-        return [
-            walk.DiffRequest.from_empty(commit_id, first[commit_id], self._empty_tree())
-            if previous is None
-            else walk.DiffRequest.between(previous, commit_id)
-            for commit_id, previous in zip(commit_ids, before, strict=True)
-        ]
-
-    def _commits(self, commit_ids: Sequence[str]) -> list[tuple[str, str, list[str]]]:
-        """Id, tree and parents of each commit, in the order given."""
-        stdin = "".join(commit_id + "\n" for commit_id in commit_ids).encode()
-        arguments = ("log", "--no-walk=unsorted", "--format=%H %T %P", "--stdin")
-        answer = self._git.run(*arguments, stdin=stdin)[1].decode("ascii")
-        commits = [(words[0], words[1], words[2:]) for words in map(str.split, answer.splitlines())]
-        if [commit_id for commit_id, _, _ in commits] != list(commit_ids):
-            raise GitReadFailed(
-                f"git knows {len(commits)} of {len(commit_ids)} commits asked for in "
-                f"{self.git_dir}. Ask for full, distinct commit ids."
-            )
-        return commits
-
     def _empty_tree(self) -> str:
         return EMPTY_TREES[object_id_length(self.common_dir)]
-
-    def _tree(self, commit_id: str, recipe: Recipe) -> Iterator[SnapshotFile]:
-        """Blobs of the recipe's size. The published code also read symbolic links."""
-        output = self._git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit_id)[1]
-        for entry in output.split(b"\0")[:-1]:
-            facts, _, path = entry.partition(b"\t")
-            mode, kind, blob_id, size = facts.decode("ascii").split()
-            if kind != "blob" or (mode == _SYMLINK_MODE and recipe.commits != "kept"):
-                continue
-            name = path.decode("utf-8", "surrogateescape")
-            if not size.isdigit():  # git prints BAD for a blob it does not have
-                if self.rules(recipe).reads_snapshot(name):
-                    raise GitReadFailed(
-                        f"{self.git_dir} lacks blob {blob_id} of {name!r} at {commit_id[:12]}. "
-                        "A partial clone can be completed with `git fetch --refetch`."
-                    )
-            elif 0 < int(size) <= recipe.snapshot_max_file_bytes:
-                yield SnapshotFile(name, blob_id, int(size))

@@ -23,15 +23,22 @@ from code2lora_lsp.neural.decoder_step import DecodeStep
 from code2lora_lsp.neural.decoder_weights import (
     HALF_MERGED,
     DecoderWeights,
+    adapted_matrices,
     check_fits,
     fuse,
     merge_into,
     projection_views,
 )
 from code2lora_lsp.neural.fixed_passes import FixedPasses, Record
+from code2lora_lsp.neural.int8_products import Int8Products, can_multiply_int8
+from code2lora_lsp.neural.int8_rows import find_int8
+from code2lora_lsp.neural.kernel.step import KernelStep, why_not
 from code2lora_lsp.neural.kv_cache import KvCache, Seat
 from code2lora_lsp.neural.ledger.site import LastLayer, LedgerSite
 from code2lora_lsp.neural.lora import LoraAdapter, Projection, leaves_cache_alone
+
+KERNEL, NUMPY, TORCH = "kernel", "numpy", "torch"
+"""What few tokens run through: ``kernel.step``, ``decoder_step``, or a pass like any other."""
 
 
 class Decoder:
@@ -42,7 +49,7 @@ class Decoder:
     and may run on any thread.
 
     Attributes:
-        steps_in_numpy: single tokens run through ``decoder_step``.
+        steps_through: one of ``step_ways``.
         chunk_tokens, ahead_tokens: see ``backbone.Backbone``.
     """
 
@@ -69,13 +76,30 @@ class Decoder:
         self._layers = DecoderLayers(config, dtype)
         self._cos, self._sin = config.rotations(self.device)
         is_plain = self.device.type == "cpu" and dtype == torch.float32
-        self._step = DecodeStep(config, self._cos, self._sin) if is_plain else None
-        self.steps_in_numpy = is_plain
+        self._int8 = find_int8(self.pristine) if is_plain else None
+        self._products: Int8Products | None = None
+        self._steps = self._known_steps() if is_plain else {}
+        self.steps_through = next(iter(self._steps), TORCH)
         self.chunk_tokens = CHUNK_TOKENS
         self.ahead_tokens = 0
         self._passes: FixedPasses | None = None
         if not all(bool(torch.isfinite(tensor.sum())) for tensor in self.pristine.tensors()):
             raise ModelMismatch("the backbone's weights hold non-finite numbers")
+
+    @property
+    def step_ways(self) -> tuple[str, ...]:
+        """What few tokens can run through here; ``steps_through`` is one of them."""
+        return (*self._steps, TORCH)
+
+    @property
+    def reads_int8(self) -> bool:
+        """Prompts are multiplied as bytes: see ``int8_products``."""
+        return self._products is not None
+
+    def read_int8(self, *, wanted: bool) -> None:
+        """Read prompts as bytes from now on, if it is wanted and can be."""
+        can = self._int8 is not None and can_multiply_int8()
+        self._products = Int8Products(self._int8) if wanted and can and self._int8 else None
 
     @property
     def memory_bytes(self) -> int:
@@ -112,6 +136,7 @@ class Decoder:
         if self._second.adapter_id == adapter.adapter_id:
             return self._second
         self._second.adapter_id = HALF_MERGED
+        self._second.adapted = adapted_matrices(adapter)
         for projection, target in projection_views(self.config, self._second).items():
             pair = adapter.pairs.get(projection)
             merge_into(target, self._pristine_views[projection], pair, adapter.scale)
@@ -146,13 +171,15 @@ class Decoder:
             ShapeMismatch: no tokens, or more than the cache has room for.
         """
         weights = self._checked(len(token_ids), cache, weights)
-        if len(token_ids) == 1 and self._step is not None and self.steps_in_numpy:
+        step = self._steps.get(self.steps_through)
+        if step is not None and len(token_ids) <= step.most_tokens:
             place = len(cache.tokens)
-            logits = self._step.run(token_ids[0], place, cache.keys, cache.values, weights)
+            logits = step.run(token_ids, place, cache.keys, cache.values, weights)
         elif len(token_ids) == 1:
             logits = self._few(token_ids, cache, weights)[0]
         else:
-            logits = self.logits(self._read(token_ids, cache, weights)[-1])
+            output = self._read(token_ids, cache, weights, only_last=True)[0]  # [D]
+            logits = step.logits(output, weights) if step is not None else self.logits(output)
         cache.tokens.extend(token_ids)
         return logits
 
@@ -193,12 +220,22 @@ class Decoder:
         logits = self._passes.run(token_ids, cache, weights) if self._passes else None
         return self.logits(self._read(token_ids, cache, weights)) if logits is None else logits
 
-    def _read(self, token_ids: Sequence[int], cache: KvCache, weights: DecoderWeights) -> Tensor:
-        """What the last layer makes of tokens behind those the cache holds, [T, D]."""
+    def _read(
+        self,
+        token_ids: Sequence[int],
+        cache: KvCache,
+        weights: DecoderWeights,
+        *,
+        only_last: bool = False,
+    ) -> Tensor:
+        """What the last layer makes of tokens behind those the cache holds, [T, D] or [1, D]."""
         start, end = len(cache.tokens), len(cache.tokens) + len(token_ids)
         ids = torch.tensor([list(token_ids)], device=self.device)  # [1, T]
         mask = None if len(token_ids) == 1 else self._causal_mask(start, end)
-        return self._layers.run(ids, self._span(start, end, mask, cache), weights).output[0]
+        span = self._span(start, end, mask, cache)
+        if self._products is not None:
+            span = span._replace(times=self._products.of(weights))
+        return self._layers.run(ids, span, weights, only_last=only_last).output[0]
 
     def _span(self, start: int, end: int, mask: Tensor | None, cache: KvCache | None) -> Span:
         return Span(self._cos[start:end, None], self._sin[start:end, None], mask, cache)
@@ -254,6 +291,13 @@ class Decoder:
         length = token_ids.shape[1]
         span = self._span(0, length, self._causal_mask(0, length), None)  # mask: [1, 1, T, T]
         return self._layers.run(token_ids.to(self.device), span, self.pristine)
+
+    def _known_steps(self) -> dict[str, DecodeStep | KernelStep]:
+        """Ways for few tokens besides torch; the first has torch's numbers."""
+        plain = DecodeStep(self.config, self._cos, self._sin)
+        if self._int8 is None or why_not(self.config) is not None:
+            return {NUMPY: plain}
+        return {NUMPY: plain, KERNEL: KernelStep(self.config, self._int8, self._cos, self._sin)}
 
     def _causal_mask(self, start: int, end: int) -> Tensor:
         """[1, 1, T, S] bool: token start + i sees tokens 0 … start + i."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from code2lora_lsp.neural.decoder_config import DecoderConfig
 from code2lora_lsp.neural.decoder_weights import DecoderWeights, LayerWeights
+from code2lora_lsp.neural.int8_products import Product
 from code2lora_lsp.neural.ledger.site import LastLayer
 
 
@@ -23,12 +24,14 @@ class Span(NamedTuple):
 
     ``cos`` and ``sin`` are [T, 1, d / 2]; ``mask`` is true where a token may look, [B or 1, 1, T,
     S], or ``None`` when all may be seen; without ``entries`` the T tokens see only one another.
+    ``times`` multiplies by a matrix of the weights.
     """
 
     cos: Tensor
     sin: Tensor
     mask: Tensor | None
     entries: Entries | None
+    times: Product = F.linear
 
 
 class DecoderLayers:
@@ -38,8 +41,14 @@ class DecoderLayers:
         self._config = config
         self._dtype = dtype
 
-    def run(self, ids: Tensor, span: Span, weights: DecoderWeights) -> LastLayer:
-        """[B, T] ids through every layer."""
+    def run(
+        self, ids: Tensor, span: Span, weights: DecoderWeights, *, only_last: bool = False
+    ) -> LastLayer:
+        """[B, T] ids through every layer.
+
+        With ``only_last`` the last layer gives what it gives for the last token, and keeps keys
+        and values of all: nobody reads the rest of it.
+        """
         mask = span.mask
         if mask is not None:  # the G heads of one key-value head lie one below the other
             mask = _additive(mask, self._dtype)
@@ -48,11 +57,13 @@ class DecoderLayers:
         hidden = F.embedding(ids, weights.embedding)
         for index, layer in enumerate(weights.layers):
             normed = self.norm(hidden, layer.attention_norm)
-            hidden = hidden + self._attend(index, layer, normed, span)
+            if only_last and index == self._config.n_layers - 1:
+                hidden = hidden[:, -1:]
+            hidden = hidden + self._attend(index, layer, normed, span, hidden.shape[1])
             normed = self.norm(hidden, layer.mlp_norm)
-            gate, up = F.linear(normed, layer.gate_up).chunk(2, dim=-1)
+            gate, up = span.times(normed, layer.gate_up).chunk(2, dim=-1)
             inner = F.silu(gate) * up  # [B, T, F]
-            hidden = hidden + F.linear(inner, layer.down)
+            hidden = hidden + span.times(inner, layer.down)
         return LastLayer(inner, hidden)
 
     def logits(self, output: Tensor, weights: DecoderWeights) -> Tensor:
@@ -70,24 +81,28 @@ class DecoderLayers:
         scaled = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self._config.rms_norm_eps)
         return weight * scaled.to(hidden.dtype)
 
-    def _attend(self, index: int, layer: LayerWeights, normed: Tensor, span: Span) -> Tensor:
-        """Grouped-query attention, [B, T, D] → [B, T, D]."""
+    def _attend(
+        self, index: int, layer: LayerWeights, normed: Tensor, span: Span, n_asking: int
+    ) -> Tensor:
+        """Grouped-query attention, [B, T, D] → [B, n, D] for all T tokens or the last one."""
         config = self._config
         batch, length, _ = normed.shape
         n_rotated = config.n_heads + config.n_kv_heads
-        qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(batch, length, -1, config.head_dim)
+        qkv = span.times(normed, layer.qkv) + layer.qkv_bias
+        qkv = qkv.view(batch, length, -1, config.head_dim)
         rotated = _rotate(qkv[:, :, :n_rotated], span.cos, span.sin)  # [B, T, H + K, d]
         keys = rotated[:, :, config.n_heads :].transpose(1, 2)  # [B, K, T, d]
         values = qkv[:, :, n_rotated:].transpose(1, 2)  # [B, K, T, d]
         if span.entries is not None:
             keys, values = span.entries.extend(index, keys, values)  # [1, K, S, d]
-        grouped = (batch, length, config.n_kv_heads, -1, config.head_dim)
-        query = rotated[:, :, : config.n_heads].view(grouped).permute(0, 2, 3, 1, 4)
-        query = query.reshape(batch, config.n_kv_heads, -1, config.head_dim)  # [B, K, G·T, d]
-        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=span.mask)
-        mixed = mixed.view(batch, config.n_kv_heads, -1, length, config.head_dim)
-        mixed = mixed.permute(0, 3, 1, 2, 4).reshape(batch, length, -1)  # [B, T, H·d]
-        return F.linear(mixed, layer.out)
+        grouped = (batch, n_asking, config.n_kv_heads, -1, config.head_dim)
+        query = rotated[:, -n_asking:, : config.n_heads].view(grouped).permute(0, 2, 3, 1, 4)
+        query = query.reshape(batch, config.n_kv_heads, -1, config.head_dim)  # [B, K, G·n, d]
+        mask = span.mask if n_asking == length else None  # the last token sees all
+        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+        mixed = mixed.view(batch, config.n_kv_heads, -1, n_asking, config.head_dim)
+        mixed = mixed.permute(0, 3, 1, 2, 4).reshape(batch, n_asking, -1)  # [B, n, H·d]
+        return span.times(mixed, layer.out)
 
 
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -9,6 +9,7 @@ best of 200 in turn, on a busy machine. The numbers are torch's but for the orde
 Legend as in ``decoder``. float32 on the CPU only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,21 +79,30 @@ class DecodeStep:
         self._exp = np.empty(config.intermediate_width, np.float32)
         self._known: dict[int, _Arrays] = {}
 
+    most_tokens = 1
+    """Of one ``run``: from two on torch's one pass is quicker."""
+
     def run(
-        self, token_id: int, position: int, keys: Tensor, values: Tensor, weights: DecoderWeights
+        self,
+        token_ids: Sequence[int],
+        position: int,
+        keys: Tensor,
+        values: Tensor,
+        weights: DecoderWeights,
     ) -> Tensor:
-        """Compute one token.
+        """Compute one token after the other.
 
         Args:
-            token_id: of the token.
-            position: where its keys and values are written; it sees all up to there.
+            token_ids: 1 to ``most_tokens`` of them.
+            position: where the first one's keys and values are written; it sees all up to there.
             keys: of the cache, [L, K, capacity, d].
             values: the same shape.
             weights: one of the decoder's two; their memory is looked up once.
 
         Returns:
-            logits after the token, [V] float32, in memory of their own.
+            logits after the last token, [V] float32, in memory of their own.
         """
+        (token_id,) = token_ids
         arrays = self._arrays_of(weights)
         all_keys, all_values = keys.numpy(), values.numpy()
         hidden = arrays.embedding[token_id].copy()  # [D]
@@ -102,6 +112,13 @@ class DecodeStep:
                 hidden += self._attend(position, all_keys[index], all_values[index], layer)
                 self._norm(hidden, layer.mlp_norm)
                 hidden += self._feed_forward(layer)
+        return self._logits_of(hidden, arrays)
+
+    def logits(self, output: Tensor, weights: DecoderWeights) -> Tensor:
+        """Logits after one token, [V] float32, from the last layer's output for it, [D]."""
+        return self._logits_of(output.numpy(), self._arrays_of(weights))
+
+    def _logits_of(self, hidden: Array, arrays: _Arrays) -> Tensor:
         self._norm(hidden, arrays.final_norm)
         return torch.from_numpy(np.dot(self._normed, arrays.head))
 

@@ -20,6 +20,13 @@ HALF_MERGED = "half-merged"
 """Adapter id of a buffer whose merge did not finish; no adapter's id, so no cache matches it."""
 
 
+_FIELD = {
+    "q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "o_proj": "out",
+    "gate_proj": "gate_up", "up_proj": "gate_up", "down_proj": "down",
+}  # fmt: skip
+"""Adaptable projection → field of the matrix that it is part of."""
+
+
 @dataclass(frozen=True)
 class LayerWeights:
     """One decoder layer.
@@ -64,6 +71,7 @@ class DecoderWeights:
         head: [V, D]; the embedding itself when the model ties them.
         final_norm: [D].
         adapter_id: the adapter merged into ``layers``; ``None`` is the pristine backbone.
+        adapted: layer and field of the matrices that it changed; the others are pristine numbers.
     """
 
     layers: tuple[LayerWeights, ...]
@@ -71,6 +79,11 @@ class DecoderWeights:
     head: Tensor
     final_norm: Tensor
     adapter_id: str | None = None
+    adapted: frozenset[tuple[int, str]] = frozenset()
+
+    def adapted_in(self, layer: int) -> frozenset[str]:
+        """Fields of one layer's adapted matrices."""
+        return frozenset(field for index, field in self.adapted if index == layer)
 
     def second_buffer(self) -> "DecoderWeights":
         """Room for a merged copy; nothing of ``self`` will be written through it."""
@@ -158,6 +171,11 @@ def projection_views(config: DecoderConfig, weights: DecoderWeights) -> dict[Pro
         }  # fmt: skip
         views |= {Projection(index, name): view for name, view in named.items()}
     return views
+
+
+def adapted_matrices(adapter: LoraAdapter) -> frozenset[tuple[int, str]]:
+    """Layer and field of the fused matrices that ``adapter`` has pairs for."""
+    return frozenset((where.layer, _FIELD[where.name]) for where in adapter.pairs)
 
 
 def check_fits(views: Mapping[Projection, Tensor], adapter: LoraAdapter) -> None:

@@ -209,6 +209,14 @@ class StatusChanged:
 
 
 @dataclass(frozen=True)
+class HistoryChanged:
+    """A commit was written down, or its lines were scored; what is on disk says so now."""
+
+    root: str
+    commit: str
+
+
+@dataclass(frozen=True)
 class Incident:
     """Something the user should hear once: ``message`` names the remedy."""
 
@@ -216,7 +224,7 @@ class Incident:
     is_error: bool
 
 
-Event = ProgressBegan | ProgressMoved | ProgressEnded | StatusChanged | Incident
+Event = ProgressBegan | ProgressMoved | ProgressEnded | StatusChanged | HistoryChanged | Incident
 Listener = Callable[[Event], None]
 
 

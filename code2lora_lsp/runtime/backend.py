@@ -1,6 +1,5 @@
 """The local backend: one engine, one tracker per repository, in this process."""
 
-import gc
 import logging
 import threading
 import time
@@ -8,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
-from code2lora_lsp.config import CompletionSettings, Settings, state_root
+from code2lora_lsp.config import CompletionSettings, Settings
 from code2lora_lsp.errors import Code2LoraError, FollowError, NotARepository, SetupError
 from code2lora_lsp.history.discovery import locate
 from code2lora_lsp.history.repository import Repository
@@ -24,19 +23,19 @@ from code2lora_lsp.runtime.api import (
     Reason,
     StatusChanged,
 )
-from code2lora_lsp.runtime.commit_journal import CommitJournal
 from code2lora_lsp.runtime.commit_records import Followed
 from code2lora_lsp.runtime.engine import Engine
 from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus
 from code2lora_lsp.runtime.export import NO_ADAPTER, refuse_file, write_peft
 from code2lora_lsp.runtime.follower import Following
-from code2lora_lsp.runtime.following import chosen, load_following
+from code2lora_lsp.runtime.following_loader import FollowingLoader
 from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 from code2lora_lsp.runtime.models import backbone_folder
 from code2lora_lsp.runtime.progress import LoadingProgress, Progress
 from code2lora_lsp.runtime.replay import replay
-from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED, NO_CHECKPOINT, Score, Tracker
+from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED
+from code2lora_lsp.runtime.trackers import Trackers
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +43,8 @@ log = logging.getLogger(__name__)
 class LocalBackend:
     """Satisfies ``runtime.api.Backend``; see there for what each method promises.
 
-    ``_lock`` guards which engine, models and trackers are the current ones. ``_token`` names the
-    current engine: what an engine reports after it was replaced or unloaded is not ours any more.
+    ``_lock`` guards which engine and models are the current ones. ``_token`` names the current
+    engine: what an engine reports after it was replaced or unloaded is not ours any more.
     """
 
     def __init__(self, settings: Settings, listener: Listener) -> None:
@@ -56,11 +55,8 @@ class LocalBackend:
         self._lock = threading.RLock()
         self._engine: Engine | None = None
         self._token = object()
-        self._models: Following | None = None
-        self._why_none = MODELS_NOT_LOADED
-        self._loaders: dict[object, threading.Thread] = {}
-        self._trackers: dict[Path, Tracker] = {}
-        self._roots: set[Path] = set()
+        self._loader = FollowingLoader(self._hand_out, self._fail)
+        self._trackers = Trackers(settings, self._tell, self._progress, listener, self._release)
         self._failure = ""
         self._own_empty_reason: str | None = None
         self._is_unloaded = False
@@ -92,7 +88,7 @@ class LocalBackend:
         if engine is None:
             return self._nothing(_WHY_NO_ENGINE[self._absent_state()])
         self._own_empty_reason = None
-        tracker = self._trackers.get(request.repository) if request.repository else None
+        tracker = self._trackers.at(request.repository) if request.repository else None
         return engine.submit(request, tracker.slot if tracker else None)
 
     def open_repository(self, folder: Path) -> Path | None:
@@ -101,34 +97,26 @@ class LocalBackend:
         except NotARepository as error:
             log.info("%s", error)
             return None
-        with self._lock:
-            self._roots.add(root)
-            self._track(root)
+        self._trackers.open(root)
         self._tell()
         return root
 
     def close_repository(self, root: Path) -> None:
-        with self._lock:
-            self._roots.discard(root)
-            tracker = self._trackers.pop(root, None)
-        if tracker is not None:
-            self._stop_following([tracker])
+        if self._trackers.close(root):
             self._tell()
 
     def refresh(self, root: Path) -> None:
-        tracker = self._trackers.get(root)
+        tracker = self._trackers.at(root)
         if tracker is not None:
             tracker.refresh()
 
     def saved(self, path: Path) -> None:
-        holding = [root for root in list(self._trackers) if path.is_relative_to(root)]
-        root = max(holding, key=lambda root: len(root.parts), default=None)
-        tracker = self._trackers.get(root) if root else None
+        tracker = self._trackers.holding(path)
         if tracker is not None:
             tracker.saved(path)
 
     def roll_back(self, root: Path) -> str | None:
-        tracker = self._trackers.get(root)
+        tracker = self._trackers.at(root)
         return tracker.roll_back() if tracker else None
 
     def unload(self) -> None:
@@ -143,17 +131,17 @@ class LocalBackend:
         with self._lock:
             before, self._settings = self._settings, settings
         if before.follow != settings.follow:
-            self._reopen_repositories()
+            self._trackers.reopen(settings)
         if _engine_part(before) != _engine_part(settings) or self._failure:
             self._restart()
         elif before.follow != settings.follow and self._engine is not None:
-            self._load_models_in_background(self._engine, self._token)
+            self._loader.begin(settings, self._engine, self._token)
         self._tell()
 
     def status(self) -> BackendStatus:
         engine = self._engine
         seen = engine.status if engine else EngineStatus(self._absent_state())
-        models = self._models
+        models = self._trackers.models
         return BackendStatus(
             engine=seen.state,
             backbone=seen.backbone,
@@ -165,33 +153,29 @@ class LocalBackend:
             detail=seen.detail or self._failure,
             last_empty_reason=self._own_empty_reason or seen.last_empty_reason,
             last_timings=seen.last_timings,
-            repositories=tuple(t.status for t in list(self._trackers.values())),
+            repositories=self._trackers.statuses,
         )
 
     def close(self, timeout_s: float = 2.0) -> bool:
         with self._lock:
             self._is_closed = True
-            trackers = list(self._trackers.values())
-            self._trackers.clear()
-            engine, loaders = self._let_go(), list(self._loaders.values())
+            trackers, engine = self._trackers.end(), self._let_go()
         if engine is not None:
             engine.unload()
         until_s = time.monotonic() + timeout_s
-        has_ended = self._stop_following(trackers, timeout_s)
+        has_ended = self._trackers.stop(trackers, timeout_s)
         if engine is not None:
             has_ended &= engine.close(max(0.0, until_s - time.monotonic()))
-        for loader in loaders:
-            loader.join(max(0.0, until_s - time.monotonic()))
-            has_ended &= not loader.is_alive()
+        has_ended &= self._loader.join(max(0.0, until_s - time.monotonic()))
         return has_ended
 
     def knowledge(self, root: Path) -> Knowledge | None:
         """What is now published for a repository."""
-        tracker = self._trackers.get(root)
+        tracker = self._trackers.at(root)
         return tracker.slot.current if tracker else None
 
     def export_adapter(self, root: Path, folder: Path, rank: int) -> Exported:
-        knowledge, models = self.knowledge(root), self._models
+        knowledge, models = self.knowledge(root), self._trackers.models
         if knowledge is None or knowledge.adapter is None:
             raise FollowError(f"{root}: {NO_ADAPTER}; there is nothing to write")
         refuse_file(folder)
@@ -207,54 +191,19 @@ class LocalBackend:
         Raises:
             FollowError: they cannot be, or nothing is followed.
         """
-        models, engine = self._models, self._engine
+        models, engine = self._trackers.models, self._engine
         if models is None or engine is None:
-            raise FollowError(f"{root}: {self._why_none}")
+            raise FollowError(f"{root}: {self._trackers.why_none}")
         repository = Repository.discover(root, self._settings.follow.exclude)
         with self._progress.task(f"The newest commits of {root.name}") as report:
             return replay(repository, models, engine.when_idle, n_commits, report)
 
     def _let_go(self) -> Engine | None:
         """Make the current engine and models not current; the engine, for whoever ends it."""
-        engine, self._engine, self._models = self._engine, None, None
-        self._token, self._why_none = object(), MODELS_NOT_LOADED
+        engine, self._engine, self._token = self._engine, None, object()
         self._loading.end()
-        for tracker in self._trackers.values():
-            tracker.attach(None)
+        self._trackers.attach(None, MODELS_NOT_LOADED, None)
         return engine
-
-    def _track(self, root: Path) -> None:
-        """Follow a repository, unless it is, or following is off."""
-        if root in self._trackers or self._is_closed or not self._settings.follow.enabled:
-            return
-        journal = CommitJournal(state_root(self._settings), root)
-        tracker = Tracker(
-            root, self._settings.follow, KnowledgeSlot(), self._tell, self._progress, journal
-        )
-        self._trackers[root] = tracker
-        tracker.start()
-        tracker.attach(self._models, self._why_none, _score(self._engine))
-
-    def _stop_following(self, trackers: list[Tracker], timeout_s: float = 2.0) -> bool:
-        """End trackers, all at once; whether their threads have ended."""
-        for tracker in trackers:
-            tracker.begin_close()
-        until_s = time.monotonic() + timeout_s
-        ended = [tracker.close(max(0.0, until_s - time.monotonic())) for tracker in trackers]
-        engine = self._engine
-        if engine is not None:
-            for tracker in trackers:
-                engine.release(tracker.slot)
-        return all(ended)
-
-    def _reopen_repositories(self) -> None:
-        with self._lock:
-            trackers = list(self._trackers.values())
-            self._trackers.clear()
-        self._stop_following(trackers)
-        with self._lock:
-            for root in self._roots:
-                self._track(root)
 
     def _restart(self) -> None:
         with self._lock:
@@ -277,46 +226,23 @@ class LocalBackend:
                 return
             if status.state is not EngineState.LOADING:
                 self._loading.end()
-            if status.state is EngineState.READY and token not in self._loaders:
-                self._load_models_in_background(engine, token)
+            if status.state is EngineState.READY and not self._loader.has_begun(token):
+                self._loader.begin(self._settings, engine, token)
         self._tell()
-
-    def _load_models_in_background(self, engine: Engine, token: object) -> None:
-        thread = threading.Thread(
-            target=self._load_models, args=(engine, token), name="code2lora-models", daemon=True
-        )
-        self._loaders = {token: thread}
-        thread.start()
-
-    def _load_models(self, engine: Engine, token: object) -> None:
-        settings, backbone = self._settings, engine.decoder
-        try:
-            if backbone is None:
-                return
-            if chosen(settings) is None:
-                self._hand_out(None, token, NO_CHECKPOINT)
-                return
-            models = load_following(settings, backbone, lambda: engine.is_busy)
-            gc.freeze()  # as in ``Engine``: more libraries are loaded now
-        except Code2LoraError as error:
-            self._fail(error, token)
-            return
-        except Exception as error:
-            log.exception("the checkpoint could not be loaded")
-            self._fail(SetupError(f"the checkpoint could not be loaded: {error!r}"), token)
-            return
-        self._hand_out(models, token, "")
 
     def _hand_out(self, models: Following | None, token: object, why_none: str) -> None:
         """Make ``models`` current for every tracker, unless their engine was let go meanwhile."""
         with self._lock:
             if self._token is not token or self._is_closed:
                 return
-            self._models, self._why_none = models, why_none
-            trackers, engine = list(self._trackers.values()), self._engine
-        for tracker in trackers:
-            tracker.attach(models, why_none, _score(engine))
+            score = self._engine.when_idle if self._engine else None
+            self._trackers.attach(models, why_none, score)
         self._tell()
+
+    def _release(self, slot: KnowledgeSlot) -> None:
+        engine = self._engine
+        if engine is not None:
+            engine.release(slot)
 
     def _absent_state(self) -> EngineState:
         if self._is_unloaded:
@@ -350,10 +276,6 @@ _WHY_NO_ENGINE = {
     EngineState.FAILED: Reason.FAILED,
     EngineState.UNLOADED: Reason.UNLOADED,
 }
-
-
-def _score(engine: Engine | None) -> Score | None:
-    return engine.when_idle if engine else None
 
 
 def _engine_part(settings: Settings) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ against.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,9 +54,18 @@ class Arrival:
 class CommitJournal:
     """The records of one work tree; two servers that follow it keep the same ones."""
 
-    def __init__(self, state_root: Path, work_tree: Path) -> None:
-        """``state_root`` is the folder of the states, ``work_tree`` what is followed."""
+    def __init__(
+        self,
+        state_root: Path,
+        work_tree: Path,
+        on_written: Callable[[str], None] = lambda _commit: None,
+    ) -> None:
+        """Keep the records of ``work_tree`` below ``state_root``, the folder of the states.
+
+        ``on_written`` is called with a commit whose record on disk is new, or another now.
+        """
         self._path = followed_path(state_root, work_tree)
+        self._on_written = on_written
         self._last: tuple[str, Knowledge] | None = None
 
     def arrived(
@@ -83,7 +93,7 @@ class CommitJournal:
             parent = self._parent(followed)
             before = self._before(parent, followed, repository, models, cancellation)
             record = _record(arrival, parent, checkpoint, repository)
-            self._write(self._measured(followed, record, now, before))
+            self._write(self._measured(followed, record, now, before), now.commit_id)
             passages = _new_lines(repository, before, now.commit_id)
             if before is not None and passages:
                 unscored = Unscored(now.commit_id, checkpoint, tuple(passages), before)
@@ -99,7 +109,7 @@ class CommitJournal:
             record = replace(
                 record, without_nats=without, with_nats=known, n_scored=scores.n_tokens
             )
-            self._write(followed.with_record(record))
+            self._write(followed.with_record(record), record.commit)
 
     def _parent(self, followed: Followed) -> str | None:
         """The commit followed last, by this server or else by one before it."""
@@ -160,11 +170,14 @@ class CommitJournal:
             log.warning("the reference adapter could not be kept: %s", error)
         return adapter
 
-    def _write(self, followed: Followed) -> None:
+    def _write(self, followed: Followed, commit: str) -> None:
+        """Put the records on disk and tell which commit's changed."""
         try:
             write_followed(self._path, followed)
         except OSError as error:
             log.warning("%s could not be written (%s); following goes on", self._path, error)
+        else:
+            self._on_written(commit)
 
 
 def _record(

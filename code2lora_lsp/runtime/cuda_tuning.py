@@ -15,16 +15,9 @@ from code2lora_lsp.neural import cuda_graph
 from code2lora_lsp.neural.backbone import CHUNK_TOKENS, Backbone
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.fixed_passes import WIDTHS, Record
-from code2lora_lsp.runtime.trial import Clock, least
+from code2lora_lsp.runtime.trial import Clock, largest_chunk, least
 
 log = logging.getLogger(__name__)
-
-CANCEL_WITHIN_S = 0.010
-"""A request that is not wanted any more ends between two passes, so none should take longer."""
-
-CHUNKS = (CHUNK_TOKENS, 128, 256, 512)
-"""Below some 150 tokens a pass waits for the weights, whatever it computes: 2 operations per token
-and 2-byte weight, and cards that do 150 operations in the time of reading a byte."""
 
 AHEAD_TOKENS = max(WIDTHS) - 1
 
@@ -59,14 +52,9 @@ def tune_cuda(
 
         return least(from_there, 5, clock)
 
-    chosen = CHUNK_TOKENS
-    for n_tokens in CHUNKS:
-        if n_tokens > capacity:
-            break
-        if seconds(0, partial(backbone.prefill, [0] * n_tokens, cache)) > CANCEL_WITHIN_S:
-            break
-        chosen = n_tokens
-    backbone.chunk_tokens = chosen
+    backbone.chunk_tokens = largest_chunk(
+        lambda n: seconds(0, partial(backbone.prefill, [0] * n, cache)), capacity
+    )
     n_held = min(CHUNK_TOKENS, capacity - max(WIDTHS))
     cache.crop(0)
     backbone.prefill([0] * n_held, cache)
@@ -75,5 +63,5 @@ def tune_cuda(
     backbone.ahead_tokens = AHEAD_TOKENS if ahead_s < WORTH_GUESSING * one_s else 0
     log.info(
         "on this card: %d tokens of a prompt in a pass, %d guessed; a token takes %.1f ms",
-        chosen, backbone.ahead_tokens, 1000 * one_s,
+        backbone.chunk_tokens, backbone.ahead_tokens, 1000 * one_s,
     )  # fmt: skip

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.history.diff import CommitDiff
-from code2lora_lsp.history.repository import Repository, SnapshotFile
+from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.history.secrets import redact
+from code2lora_lsp.history.snapshot import SnapshotFile
 from code2lora_lsp.neural.encoder import TextEncoder, embed_diff, embed_file, pool_snapshot
 from code2lora_lsp.recipe import Recipe
 from code2lora_lsp.runtime.state_store import StateStore

@@ -17,54 +17,33 @@ contradict the tree.
 
 import itertools
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.errors import GitReadFailed, ShapeMismatch, StateUnreadable
-from code2lora_lsp.neural.ledger.ladder import N_RUNGS, Ladder, rung_of
+from code2lora_lsp.neural.ledger.ladder import N_RUNGS, rung_of
 from code2lora_lsp.neural.ledger.statistics import Statistics
-from code2lora_lsp.neural.sharp.table import NgramTable
-from code2lora_lsp.runtime.block_tally import BlockTally, Piece, Share, pieces_of, tokens_of
+from code2lora_lsp.runtime.block_tally import BlockTally, Piece, pieces_of, tokens_of
 from code2lora_lsp.runtime.follower import Edited, FollowPoint
 from code2lora_lsp.runtime.knowledge import Knowledge
-from code2lora_lsp.runtime.ledger_reader import LedgerReader, in_writing_order
+from code2lora_lsp.runtime.ledger_reader import LedgerReader
 from code2lora_lsp.runtime.ledger_state import (
     LedgerShape,
     LedgerState,
     LedgerStates,
     check_sums,
 )
+from code2lora_lsp.runtime.ledger_work import Work, WorkPlanner, counted
 from code2lora_lsp.runtime.ledger_writer import LedgerWriter
 from code2lora_lsp.runtime.tree_texts import TreeTexts
-from code2lora_lsp.text.blocks import blocks_of, changed_blocks
+from code2lora_lsp.text.blocks import changed_blocks
 from code2lora_lsp.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-OLD_LADDER = 0.4
-"""A ladder is made anew once this part of the ledger's tokens came or went since."""
-
 NEAR_FILES = 32
 """A last state this near is taken without a look at the stored ones."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What turns one state into the next.
-
-    Attributes:
-        start: holds all of ``removals``.
-        goal: the state wanted, but for its sums: ``written`` and ``statistics`` are to come.
-        removals: while they go, the state is still of the start's tree.
-        additions: blocks of the goal's tree.
-    """
-
-    start: LedgerState
-    goal: LedgerState
-    removals: list[Piece]
-    additions: list[Piece]
 
 
 class LedgerFollower:
@@ -82,13 +61,11 @@ class LedgerFollower:
         reader: LedgerReader,
         states: LedgerStates,
         shape: LedgerShape,
-        first_ladder: Ladder | None = None,
     ) -> None:
-        """``first_ladder``: a whole one to write a tree under that is written anew; else climb."""
-        self._first_ladder = first_ladder or Ladder()
         self._texts, self._tokenizer = texts, tokenizer
         self._writer, self._reader = writer, reader
         self._states, self._shape = states, shape
+        self._planner = WorkPlanner(texts, tokenizer, shape)
         self._state: LedgerState | None = None
         self._moved: tuple[int | None, bool] = (None, False)
 
@@ -138,13 +115,13 @@ class LedgerFollower:
         cancellation: Cancellation,
     ) -> LedgerState:
         """As if a commit had made the change; which blocks are drawn stays as it is."""
-        share, table_share = self._shares(state.blocks)
+        share, table_share = self._shape.shares(state.blocks)
         statistics = state.statistics
         for _, sums in self._writer.sums(share.among(removed), state.ladder, cancellation):
             statistics = statistics - sums
         for _, sums in self._writer.sums(share.among(added), state.ladder, cancellation):
             statistics = statistics + sums
-        table = _counted(state.table, table_share, added, removed)
+        table = counted(state.table, table_share, added, removed)
         return replace(state, statistics=statistics, table=table)
 
     def _at(self, commit_id: str) -> LedgerState | None:
@@ -162,7 +139,7 @@ class LedgerFollower:
             self._state = start
             return
         try:
-            work = self._change(start, head, cancellation) if start is not None else None
+            work = self._planner.change(start, head, cancellation) if start is not None else None
             if work is not None:
                 yield from self._carry_out(work, cancellation)
                 return
@@ -173,7 +150,7 @@ class LedgerFollower:
             self._states.drop(start.commit_id)
         self._state = None
         on_snapshot()
-        yield from self._carry_out(self._anew(head, cancellation), cancellation)
+        yield from self._carry_out(self._planner.anew(head, cancellation), cancellation)
 
     def _start(self, head: str) -> LedgerState | None:
         """HEAD's own state, else the one whose tree is nearest."""
@@ -197,64 +174,6 @@ class LedgerFollower:
         if nearest is None or (last is not None and far <= n_changed(nearest.commit_id)):
             return last
         return nearest
-
-    def _change(self, start: LedgerState, head: str, cancellation: Cancellation) -> Work | None:
-        """The way from one tree to another; ``None`` where writing anew costs less, or must be."""
-        changes = self._texts.changes(start.commit_id, head)
-        after = self._texts.after(changes)
-        try:
-            before = self._texts.before(changes)
-        except GitReadFailed as error:
-            log.info("the old text is gone, the tree is read anew: %s", error)
-            return None
-        change = changed_blocks(before, after)
-        added = pieces_of(change.added, self._tokenizer)
-        removed = pieces_of(change.removed, self._tokenizer)
-        blocks = start.blocks.with_changes(added, removed)
-        share, table_share = self._shares(blocks)
-        if (share, table_share) != self._shares(start.blocks):
-            return None
-        goal = replace(
-            start, commit_id=head, blocks=blocks,
-            table=_counted(start.table, table_share, added, removed),
-        )  # fmt: skip
-        if not start.is_complete:
-            return self._resumed(start, goal, removed, cancellation)
-        additions = in_writing_order(share.among(added), blocks)
-        work = Work(start, goal, share.among(removed), additions)
-        n_moves = tokens_of(work.removals) + tokens_of(work.additions)
-        n_anew = blocks.taken_by(share).n_tokens
-        is_old = start.n_since_ladder + n_moves > OLD_LADDER * n_anew
-        return None if is_old else work
-
-    def _resumed(
-        self,
-        start: LedgerState,
-        goal: LedgerState,
-        removed: list[Piece],
-        cancellation: Cancellation,
-    ) -> Work:
-        """Go on where a run was interrupted: what is missing is read from the whole tree."""
-        wanted = goal.blocks.taken_by(self._shape.share(goal.blocks))
-        whole = self._pieces_at(goal.commit_id, cancellation)
-        additions = _take(whole, wanted.missing_from(start.written))
-        removals = _take(removed, start.written.missing_from(wanted))
-        return Work(start, goal, removals, in_writing_order(additions, wanted))
-
-    def _anew(self, head: str, cancellation: Cancellation) -> Work:
-        pieces = list(self._pieces_at(head, cancellation))
-        blocks = BlockTally({}).with_changes(pieces)
-        share, table_share = self._shares(blocks)
-        start = replace(self._shape.empty(head), ladder=self._first_ladder)
-        goal = replace(start, blocks=blocks, table=_counted(start.table, table_share, pieces))
-        wanted = blocks.taken_by(share)
-        return Work(start, goal, [], in_writing_order(share.among(pieces), wanted))
-
-    def _pieces_at(self, head: str, cancellation: Cancellation) -> Iterator[Piece]:
-        """Every block of a tree, file by file."""
-        for path, text in self._texts.after(self._texts.changes(None, head)).items():
-            cancellation.check()
-            yield from pieces_of(blocks_of(path, text), self._tokenizer)
 
     def _carry_out(self, work: Work, cancellation: Cancellation) -> Iterator[FollowPoint]:
         is_anew = work.start.ladder.height < N_RUNGS
@@ -298,10 +217,6 @@ class LedgerFollower:
 
         return FollowPoint(state.commit_id, left, total, "token", knowledge)
 
-    def _shares(self, blocks: BlockTally) -> tuple[Share, Share]:
-        """Which blocks of a tree the ledger writes, and which the table counts."""
-        return self._shape.share(blocks), self._shape.table_share(blocks)
-
 
 def _after(state: LedgerState, written: BlockTally, statistics: Statistics) -> LedgerState:
     """A state with some blocks more or less, and their tokens counted as moved."""
@@ -324,30 +239,3 @@ def _by_rung(pieces: Iterable[Piece]) -> Iterator[tuple[int, list[Piece]]]:
     """Pieces in writing order, those of a part together."""
     for rung, part in itertools.groupby(pieces, key=lambda piece: rung_of(piece.block_id)):
         yield rung, list(part)
-
-
-def _counted(
-    table: NgramTable, share: Share, added: Iterable[Piece], removed: Iterable[Piece] = ()
-) -> NgramTable:
-    """A table after the blocks of its share came and went."""
-    return table.with_changes(_counted_ids(share.among(added)), _counted_ids(share.among(removed)))
-
-
-def _counted_ids(pieces: Iterable[Piece]) -> list[tuple[int, ...]]:
-    return [ids for piece in pieces for ids in piece.counted_ids]
-
-
-def _take(pieces: Iterable[Piece], wanted: Counter[str]) -> list[Piece]:
-    """As many of each block as wanted.
-
-    Raises:
-        StateUnreadable: there are fewer.
-    """
-    left, taken = Counter(wanted), list[Piece]()
-    for piece in pieces:
-        if left[piece.block_id] > 0:
-            left[piece.block_id] -= 1
-            taken.append(piece)
-    if missing := sum(left.values()):
-        raise StateUnreadable(f"{missing} blocks of an interrupted run are not in its tree")
-    return taken

@@ -87,6 +87,10 @@ class LedgerShape:
         """Of a tree's blocks, those the table counts."""
         return Share.of(blocks.n_tokens, self.most_table_tokens)
 
+    def shares(self, blocks: BlockTally) -> tuple[Share, Share]:
+        """Both: which blocks of a tree the ledger writes, and which the table counts."""
+        return self.share(blocks), self.table_share(blocks)
+
 
 class LedgerStates:
     """Complete states of one repository in a store that other repositories share."""

@@ -113,6 +113,10 @@ class LineScoring:
         return asked
 
 
+Score = Callable[[LineScoring], None]
+"""Has it done when nobody waits for a completion."""
+
+
 def _nats(
     session: DecodeSession,
     decoding: Decoding,

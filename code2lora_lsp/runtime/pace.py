@@ -1,10 +1,17 @@
 """How long to wait before work that the next key would throw away."""
 
+import threading
+import time
+from collections.abc import Callable
+
 WARM_TOKENS = 64
 """One chunk of prefill; for less there is no waiting."""
 
 LONGEST_GAP_S = 0.15
 """Whoever pauses longer between keys waits for the suggestion."""
+
+LOOK_AGAIN_S = 0.01
+"""While pausing: a request that the editor cancels wakes nobody."""
 
 FIRST_GAP_S = 0.1
 _SHARE = 0.2
@@ -41,3 +48,13 @@ class Pace:
         if n_wasted <= WARM_TOKENS:
             return 0.0
         return max(0.0, self._gap_s - n_wasted * self._token_s)
+
+    def pause(
+        self, n_wasted: int, condition: threading.Condition, check: Callable[[], None]
+    ) -> None:
+        """Wait ``pause_s``, unless ``check`` raises meanwhile; it is asked when notified, too."""
+        until_s = time.monotonic() + self.pause_s(n_wasted)
+        while (left_s := until_s - time.monotonic()) > 0:
+            check()
+            with condition:
+                condition.wait(min(left_s, LOOK_AGAIN_S))

@@ -15,9 +15,8 @@ from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.runtime.commit_journal import Arrival, CommitJournal
 from code2lora_lsp.runtime.commit_records import Followed, followed_path, read_followed
 from code2lora_lsp.runtime.follower import Following
-from code2lora_lsp.runtime.line_scoring import LineScores, LineScoring, Unscored
+from code2lora_lsp.runtime.line_scoring import LineScores, LineScoring, Score, Unscored
 from code2lora_lsp.runtime.progress import Report
-from code2lora_lsp.runtime.tracker import Score
 from code2lora_lsp.runtime.tree_texts import TREE_RECIPE
 
 LONGEST_SCORING_S = 600.0

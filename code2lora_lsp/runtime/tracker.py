@@ -4,24 +4,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
 
 from code2lora_lsp.cancellation import Cancellation, Cancelled
 from code2lora_lsp.config import FollowSettings
 from code2lora_lsp.errors import Code2LoraError
-from code2lora_lsp.history.head import Head
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.history.watcher import HeadMoved, HeadWatcher
 from code2lora_lsp.runtime.api import FollowState, RepositoryStatus
 from code2lora_lsp.runtime.commit_journal import Arrival, CommitJournal
 from code2lora_lsp.runtime.follower import Follower, Following, FollowPoint
-from code2lora_lsp.runtime.knowledge import Knowledge
+from code2lora_lsp.runtime.journal_keeper import JournalKeeper
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
-from code2lora_lsp.runtime.line_scoring import LineScores, LineScoring, Unscored
+from code2lora_lsp.runtime.line_scoring import Score
 from code2lora_lsp.runtime.polite import Polite
 from code2lora_lsp.runtime.progress import Progress
+from code2lora_lsp.runtime.publication import Publication
 from code2lora_lsp.runtime.working_tree import WorkingTree
 
 log = logging.getLogger(__name__)
@@ -30,7 +28,6 @@ PUBLISH_EVERY_S = 2.0
 """While a long run goes on, what is known on the way is published this often."""
 
 MODELS_NOT_LOADED = "the models are not loaded"
-NO_CHECKPOINT = "no checkpoint is set, so completions carry no adapter"
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 """After a failure the same HEAD is tried again, ever more seldom."""
@@ -39,16 +36,12 @@ SHOW_PROGRESS_AFTER_S = 0.5
 """Shorter runs are over before a progress bar could be read."""
 
 
-Score = Callable[[LineScoring], None]
-"""Does it when nobody waits for a completion."""
-
-
 class Tracker:
-    """Owns one repository's follower and is the only writer of its slot.
+    """Owns one repository's follower, what is published of it and its journal.
 
     Its thread follows and publishes. ``roll_back``, ``refresh``, ``saved`` and ``attach`` may come
-    from any thread; ``_lock`` makes them and a publication exclude each other. ``_asked`` is
-    another object whenever HEAD has to be followed again although it did not move.
+    from any thread. ``_asked`` is another object whenever HEAD has to be followed again although
+    it did not move.
 
     Args:
         root: work-tree root.
@@ -69,14 +62,11 @@ class Tracker:
     ) -> None:
         self.root = root
         self.slot = slot
-        self.status = RepositoryStatus(root=str(root), state=FollowState.WAITING)
         self._settings = settings
-        self._on_change = on_change
         self._progress = progress
-        self._journal = journal
-        self._reached: Arrival | None = None
-        self._score: Score | None = None
-        self._scored: SimpleQueue[tuple[Unscored, LineScores]] = SimpleQueue()
+        self._published = Publication(root, slot, on_change)
+        self._wake = threading.Event()
+        self._keeper = JournalKeeper(journal, self._wake.set)
         self._models: Following | None = None
         self._follower: tuple[Following, Follower] | None = None
         self._asked = object()
@@ -85,13 +75,14 @@ class Tracker:
         self._why_none = MODELS_NOT_LOADED
         self._repository: Repository | None = None
         self._watcher: HeadWatcher | None = None
-        self._lock = threading.RLock()
-        self._wake = threading.Event()
         self._closed = threading.Event()
         self._cancellation = Cancellation()
         self._retry_s: float | None = None
-        self._is_pinned = False
         self._thread = threading.Thread(target=self._run, name=f"tracker {root.name}", daemon=True)
+
+    @property
+    def status(self) -> RepositoryStatus:
+        return self._published.status
 
     def start(self) -> None:
         """Begin watching; following begins once ``attach`` was called."""
@@ -107,16 +98,15 @@ class Tracker:
 
         ``score`` does work for later, on a thread of its own.
         """
-        self._why_none, self._score = why_none, score
+        self._why_none, self._keeper.score = why_none, score
         self._models = models
         self._asked = object()
         self._nudge("the models changed")
 
     def refresh(self) -> None:
         """Unpin, read HEAD again and follow it."""
-        with self._lock:
-            self._is_pinned = False
-            self._asked = object()
+        self._published.unpin()
+        self._asked = object()
         self._nudge("a refresh was asked for")
 
     def saved(self, path: Path) -> None:
@@ -126,13 +116,9 @@ class Tracker:
 
     def roll_back(self) -> str | None:
         """Publish what was known before and stay there; its commit id."""
-        with self._lock:
-            knowledge = self.slot.roll_back()
-            if knowledge is None:
-                return None
-            self._is_pinned = True
-            self._set_status(**_facts(knowledge))
-            self._show_pinned()
+        knowledge = self._published.roll_back()
+        if knowledge is None:
+            return None
         self._nudge("rolled back")
         return knowledge.commit_id
 
@@ -158,7 +144,7 @@ class Tracker:
             while not self._closed.is_set():
                 is_told = self._wake.wait(self._wait_s())
                 self._wake.clear()
-                self._take_scores()
+                self._keeper.take_scores()
                 is_due = is_told or self._retry_s is not None or self._working_tree.has_moved()
                 if is_due and not self._closed.is_set():
                     self._follow_guarded()
@@ -193,7 +179,7 @@ class Tracker:
         retry_s = FIRST_RETRY_S if self._retry_s is None else 2 * self._retry_s
         self._retry_s = min(retry_s, LONGEST_RETRY_S)
         self._done = None
-        self._set_status(state=FollowState.FAILED, detail=detail)
+        self._published.show(state=FollowState.FAILED, detail=detail)
 
     def _opened(self) -> Repository:
         """The repository, watched from the first time on."""
@@ -210,19 +196,19 @@ class Tracker:
 
     def _follow(self, repository: Repository, cancellation: Cancellation) -> None:
         head = repository.head()
-        self._note_head(head)
+        self._published.show_head(head)
         models = self._models
-        if self._is_pinned:
-            self._show_pinned()
+        if self._published.is_pinned:
+            self._published.show_pinned()
         elif head.commit_id is None:
-            self._set_status(state=FollowState.WAITING, detail="the branch has no commit yet")
+            self._published.show(state=FollowState.WAITING, detail="the branch has no commit yet")
         elif models is None:
-            self._set_status(state=FollowState.WAITING, detail=self._why_none)
+            self._published.show(state=FollowState.WAITING, detail=self._why_none)
         else:
             follower = self._follower_of(repository, models)
             if self._follow_head(follower, head.commit_id, cancellation):
                 self._follow_edits(follower, head.commit_id, cancellation)
-            self._write_down(repository, models, cancellation)
+            self._keeper.write_down(repository, models, cancellation)
 
     def _follower_of(self, repository: Repository, models: Following) -> Follower:
         """The one made of these models; it may remember its last run."""
@@ -238,7 +224,7 @@ class Tracker:
         self._done = None
         plan = follower.plan(head, cancellation)
         if plan is None:
-            self._set_status(state=FollowState.WAITING, detail="no commit touches source yet")
+            self._published.show(state=FollowState.WAITING, detail="no commit touches source yet")
             return False
         self._run_plan(follower, plan, cancellation)
         self._done = wanted
@@ -251,53 +237,13 @@ class Tracker:
         found = follower.edited(head, contents, cancellation) if contents else None
         self._working_tree.keep(found.paths if found else ())
         if found is not None:
-            self._put(found.knowledge, is_provisional=bool(found.paths))
-
-    def _write_down(
-        self, repository: Repository, models: Following, cancellation: Cancellation
-    ) -> None:
-        """Have the commit that was reached in the journal, and its lines scored when there is time.
-
-        What goes wrong here does not concern completions.
-        """
-        if self._reached is None:
-            return
-        try:
-            unscored = self._journal.arrived(self._reached, repository, models, cancellation)
-        except (Code2LoraError, OSError) as error:
-            log.warning("%s: a commit is not in the journal: %s", self.root.name, error)
-            unscored = None
-        self._reached = None
-        if unscored is not None and self._score is not None:
-            self._score(LineScoring(unscored, self._on_scored))
-
-    def _on_scored(self, unscored: Unscored, scores: LineScores) -> None:
-        """On the thread that scored: hand over."""
-        self._scored.put((unscored, scores))
-        self._wake.set()
-
-    def _take_scores(self) -> None:
-        while not self._scored.empty():
-            self._journal.scored(*self._scored.get())
-
-    def _note_head(self, head: Head) -> None:
-        """A new HEAD is not current before its run has said so."""
-        with self._lock:
-            has_moved = head.commit_id != self.status.head
-            if has_moved and self.status.state is FollowState.CURRENT:
-                self._set_status(state=FollowState.FOLLOWING, commits_behind=None)
-            self._set_status(head=head.commit_id, branch=head.branch)
-
-    def _show_pinned(self) -> None:
-        """Rolled back by hand: how far behind is not counted, and nothing is followed."""
-        detail = "rolled back by hand; refresh to follow HEAD again"
-        self._set_status(state=FollowState.PINNED, commits_behind=None, detail=detail)
+            self._published.put(found.knowledge, is_provisional=bool(found.paths))
 
     def _run_plan(self, follower: Follower, plan: object, cancellation: Cancellation) -> None:
         started_s = published_s = time.monotonic()
         with self._progress.task(f"Adapter for {self.root.name}") as report:
             for point in follower.run(plan, cancellation, lambda: report("reading the tree", None)):
-                self._show_behind(point)
+                self._published.show_behind(point)
                 now_s = time.monotonic()
                 is_due = now_s - published_s >= PUBLISH_EVERY_S
                 if point.behind == 0 or is_due or self.slot.current is None:
@@ -307,45 +253,16 @@ class Tracker:
                     done = point.total - point.behind
                     report(point.progress, 100 * done // point.total)
 
-    def _show_behind(self, point: FollowPoint) -> None:
-        with self._lock:
-            if point.behind and not self._is_pinned:
-                self._set_status(state=FollowState.FOLLOWING, commits_behind=point.commits_behind)
-
     def _publish(self, point: FollowPoint, seconds: float) -> None:
         knowledge = point.knowledge()
         if point.behind == 0:
-            self._reached = Arrival(point, knowledge, seconds)
+            self._keeper.reached(Arrival(point, knowledge, seconds))
         if knowledge.is_empty and point.behind:
             return
         is_there = point.behind == 0
-        self._put(
+        self._published.put(
             knowledge,
             is_provisional=not is_there,
             state=FollowState.CURRENT if is_there else FollowState.FOLLOWING,
             commits_behind=point.commits_behind, last_step_s=seconds, detail="",
         )  # fmt: skip
-
-    def _put(self, knowledge: Knowledge, *, is_provisional: bool, **status: object) -> None:
-        """Publish, unless an older value was pinned, and say so."""
-        with self._lock:
-            if self._is_pinned:
-                return
-            drift, previous = self.status.drift, self.slot.current
-            self.slot.publish(knowledge, provisional=is_provisional)
-            if previous is not None and previous.adapter_id != knowledge.adapter_id:
-                drift = knowledge.drift_from(previous)
-            self._set_status(**_facts(knowledge), drift=drift, **status)
-
-    def _set_status(self, **changes: object) -> None:
-        with self._lock:
-            self.status = replace(self.status, **changes)  # type: ignore[arg-type]  # names checked by replace
-        self._on_change()
-
-
-def _facts(knowledge: Knowledge) -> dict[str, object]:
-    """What a status says of the knowledge in force."""
-    return {
-        "adapter_id": knowledge.adapter_id, "adapter_commit": knowledge.commit_id,
-        "knowledge_id": knowledge.knowledge_id, "edited_files": len(knowledge.edited),
-    }  # fmt: skip

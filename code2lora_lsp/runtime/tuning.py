@@ -1,9 +1,10 @@
 """How a backbone runs fastest on this machine: a short trial, remembered on disk.
 
-Tried are the threads of torch's prefill and whether single tokens run through numpy or torch
-(``neural.decoder_step``). A trial takes about a tenth of a second with the embedded model; later
-starts read its outcome. What is remembered holds for this machine, these libraries and a model of
-this size. On a card see ``cuda_tuning``.
+Tried are the threads of torch's prefill, whether it multiplies bytes (``neural.int8_products``),
+how many tokens of a prompt one pass takes, and what few tokens run through
+(``neural.decoder_step``, ``neural.kernel``). A trial takes some tenths of a second with the
+embedded model; later starts read its outcome. What is remembered holds for this machine, these
+libraries and a model of this size. On a card see ``cuda_tuning``.
 """
 
 import json
@@ -11,7 +12,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from code2lora_lsp.neural.atomic_file import write_text
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.runtime.cuda_tuning import tune_cuda
 from code2lora_lsp.runtime.model_loading import LoadedModel, ReportProgress, load_model
-from code2lora_lsp.runtime.trial import Clock, least
+from code2lora_lsp.runtime.trial import CHUNKS, Clock, largest_chunk, least
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,16 @@ class Tuning:
     """Outcome of a trial.
 
     Attributes:
-        threads: of torch, for everything but single tokens in numpy, which take one.
-        steps_in_numpy: single tokens run through numpy.
+        threads: of torch; what does not run through torch takes one.
+        reads_int8: prompts are multiplied as bytes.
+        chunk_tokens: of a prompt, in one pass.
+        steps_through: one of ``Decoder.step_ways``.
     """
 
     threads: int
-    steps_in_numpy: bool
+    reads_int8: bool
+    chunk_tokens: int
+    steps_through: str
 
 
 def load_tuned(folder: Path, settings: Settings, report: ReportProgress) -> LoadedModel:
@@ -71,25 +76,35 @@ def tune(decoder: Decoder, threads: int, folder: Path, clock: Clock = time.perf_
     """
     path, key = folder / FILE, _key(decoder, threads)
     remembered = _read(path)
-    try:
-        tuning = Tuning(**remembered[key])  # type: ignore[arg-type]
-    except (KeyError, TypeError):
+    tuning = _tuning_of(remembered.get(key), decoder)
+    if tuning is None:
         tuning = _tried(decoder, threads, clock)
         log.info("on this machine: %s", tuning)
         _write(path, {**remembered, key: asdict(tuning)})
     torch.set_num_threads(tuning.threads)
-    decoder.steps_in_numpy = tuning.steps_in_numpy
+    decoder.read_int8(wanted=tuning.reads_int8)
+    decoder.chunk_tokens = tuning.chunk_tokens
+    decoder.steps_through = tuning.steps_through
     return tuning
+
+
+def _tuning_of(found: dict[str, object] | None, decoder: Decoder) -> Tuning | None:
+    """What was remembered, unless it is damaged or asks for what is not here any more."""
+    try:
+        tuning = Tuning(**found)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return tuning if tuning.steps_through in decoder.step_ways else None
 
 
 def _tried(decoder: Decoder, threads: int, clock: Clock) -> Tuning:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     choice = [threads] if threads else [n for n in (1, 2, MOST_THREADS) if n <= (cores or 1)]
     n_tokens = 64 if decoder.memory_bytes < LARGE_BYTES else 8
-    cache = decoder.new_cache(min(2 * n_tokens, decoder.max_positions))
-    tokens = range(min(n_tokens, cache.capacity // 2))
+    cache = decoder.new_cache(min(max(CHUNKS), decoder.max_positions))
+    tokens = [0] * min(n_tokens, cache.capacity // 2)
 
-    def prefill() -> None:
+    def prefill(tokens: Sequence[int] = tokens) -> None:
         cache.crop(0)
         decoder.prefill(tokens, cache)
 
@@ -102,11 +117,23 @@ def _tried(decoder: Decoder, threads: int, clock: Clock) -> Tuning:
         torch.set_num_threads(number)
         of_threads[number] = least(prefill, 3, clock)
     torch.set_num_threads(fewest_worth_it(of_threads))
-    of_steps: dict[bool, float] = {}
-    for in_numpy in (True, False):
-        decoder.steps_in_numpy = in_numpy
-        of_steps[in_numpy] = least(step, 8, clock)
-    return Tuning(torch.get_num_threads(), of_steps[True] <= of_steps[False])
+    of_reading: dict[bool, float] = {}
+    for wanted in (False, True):
+        decoder.read_int8(wanted=wanted)
+        if decoder.reads_int8 is wanted:
+            of_reading[wanted] = least(prefill, 3, clock)
+    reads_int8 = min(of_reading, key=lambda wanted: of_reading[wanted])
+    decoder.read_int8(wanted=reads_int8)
+    chunk_tokens = largest_chunk(
+        lambda n: least(lambda: prefill([0] * n), 3, clock), cache.capacity
+    )
+    prefill()
+    of_steps: dict[str, float] = {}
+    for way in decoder.step_ways:
+        decoder.steps_through = way
+        of_steps[way] = least(step, 8, clock)
+    steps_through = min(of_steps, key=lambda way: of_steps[way])
+    return Tuning(torch.get_num_threads(), reads_int8, chunk_tokens, steps_through)
 
 
 def fewest_worth_it(seconds: Mapping[int, float]) -> int:
@@ -122,7 +149,7 @@ def fewest_worth_it(seconds: Mapping[int, float]) -> int:
 def _key(decoder: Decoder, threads: int) -> str:
     parts = (
         platform.machine(), torch.backends.cpu.get_cpu_capability(), os.cpu_count(),
-        torch.__version__, np.__version__, decoder.config, threads,
+        torch.__version__, np.__version__, decoder.config, decoder.step_ways, threads,
     )  # fmt: skip
     return " ".join(map(str, parts))
 

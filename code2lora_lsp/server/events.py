@@ -6,6 +6,7 @@ from code2lora_lsp.runtime.api import (
     BackendStatus,
     EngineState,
     Event,
+    HistoryChanged,
     Incident,
     ProgressBegan,
     ProgressEnded,
@@ -13,7 +14,7 @@ from code2lora_lsp.runtime.api import (
     Reason,
     StatusChanged,
 )
-from code2lora_lsp.server import completion, inline_completion
+from code2lora_lsp.server import completion, inline_completion, protocol
 from code2lora_lsp.server.language_server import Code2LoraServer
 from code2lora_lsp.server.status import announce, backend_status
 
@@ -31,6 +32,8 @@ def dispatch(ls: Code2LoraServer, event: Event) -> None:
             announce(ls)
         case StatusChanged(status):
             take_status(ls, status)
+        case HistoryChanged():
+            ls.protocol.notify(protocol.HISTORY_CHANGED, protocol.to_json(event))
 
 
 def take_status(ls: Code2LoraServer, seen: BackendStatus) -> None:

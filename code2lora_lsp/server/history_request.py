@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from code2lora_lsp.config import state_root
 from code2lora_lsp.runtime.commit_records import (
@@ -52,13 +53,26 @@ def _decoded(ls: Code2LoraServer, params: object) -> tuple[Path | None, int]:
 
 
 def _root(ls: Code2LoraServer, given: protocol.Json) -> Path | None:
-    place = given.get("root") or given.get("uri")
-    if place is None:
+    root, uri = given.get("root"), given.get("uri")
+    if not root and uri is None:
         return ls.session.active_root()
-    path = path_of(place) if isinstance(place, str) and ":/" in place else place
-    if isinstance(path, str):
-        path = Path(path)
-    if not isinstance(path, Path) or not path.is_absolute():
-        raise Refused(f"expected an absolute path or a file URI, got {place!r}")
-    root = ls.session.repositories.root_of(path.resolve())
-    return path.resolve() if root is None and "root" in given else root
+    path = _path(root or uri)
+    if path is None and not root and _is_uri(uri):
+        return ls.session.folder_root()
+    if path is None:
+        raise Refused(f"expected an absolute path or a file URI, got {root or uri!r}")
+    known = ls.session.repositories.root_of(path)
+    return path if known is None and root else known
+
+
+def _path(place: object) -> Path | None:
+    """An absolute path, or the one a file URI names, links resolved."""
+    if not isinstance(place, str):
+        return None
+    path = path_of(place) if ":/" in place else Path(place)
+    return path.resolve() if path is not None and path.is_absolute() else None
+
+
+def _is_uri(place: object) -> bool:
+    """Whether it names a document at all; one letter before the colon is a drive."""
+    return isinstance(place, str) and len(urlsplit(place).scheme) > 1

@@ -19,6 +19,7 @@ from code2lora_lsp.server.session import Session
 STATUS = "code2lora/status"
 STATUS_CHANGED = "code2lora/statusChanged"
 HISTORY = "code2lora/history"
+HISTORY_CHANGED = "code2lora/historyChanged"
 COMPARE = "code2lora/compare"
 DID_SHOW_COMPLETION = "textDocument/didShowCompletion"
 DID_PARTIALLY_ACCEPT_COMPLETION = "textDocument/didPartiallyAcceptCompletion"

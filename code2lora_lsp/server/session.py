@@ -163,8 +163,16 @@ class Session:
         return None
 
     def active_root(self) -> Path | None:
-        """The repository the user works in: the active file's, or the first one without a file."""
+        """The repository the user works in: the active file's, or the workspace folder's."""
         document = self.documents.get(self.active or "")
         if document and document.path:
             return self.repositories.root_of(document.path)
-        return next(iter(self.repositories.roots()), None)
+        return self.folder_root()
+
+    def folder_root(self) -> Path | None:
+        """The repository of a document that is in no file, such as an untitled one.
+
+        That is the first workspace folder's that has one; without, the first one followed.
+        """
+        roots = (self.repositories.root_of(folder) for folder in self.folders.values())
+        return next((root for root in (*roots, *self.repositories.roots()) if root), None)

@@ -5,7 +5,7 @@ No parser: code around a cursor is seldom whole, and what is asked here is asked
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 CLOSERS = {closer: opener for opener, closer in OPENERS.items()}
@@ -204,12 +204,33 @@ class Scanner:
 
 
 def open_at_end(text: str, syntax: Syntax) -> tuple[str, ...]:
-    """What is open at the end of a text, the innermost last."""
+    """What is open at the end of a text, the innermost last.
+
+    The lines above the last are the same from key to key, and are remembered.
+    """
+    above, line_break, last_line = text.rpartition("\n")
+    if above.endswith("\\"):  # it may take the line break with it
+        return _read_on((), _window(text), syntax)
+    return _read_on(_open_above(_window(above), syntax), line_break + last_line, syntax)
+
+
+@lru_cache(maxsize=16)
+def _open_above(text: str, syntax: Syntax) -> tuple[str, ...]:
+    return _read_on((), text, syntax)
+
+
+def _window(text: str) -> str:
+    """What is read of a text: the last of it, from the start of a definition or of a line on."""
     window = text[-_WINDOW_CHARS:]
-    if len(window) < len(text):
-        begins = _DEFINITION.search(window) or re.compile(r"^", re.MULTILINE).search(window, 1)
-        window = window[begins.start() :] if begins else window
-    scanner, position = Scanner(syntax), 0
-    while (unopened := scanner.read(window[position:])) is not None:
+    if len(window) == len(text):
+        return text
+    begins = _DEFINITION.search(window) or re.compile(r"^", re.MULTILINE).search(window, 1)
+    return window[begins.start() :] if begins else window
+
+
+def _read_on(still_open: tuple[str, ...], text: str, syntax: Syntax) -> tuple[str, ...]:
+    """What is open behind ``text``; what closes something that is not open is passed over."""
+    scanner, position = Scanner(syntax, still_open), 0
+    while (unopened := scanner.read(text[position:])) is not None:
         position += unopened + 1
     return tuple(scanner.open)

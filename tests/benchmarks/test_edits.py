@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from benchmarks.speed.edits import sessions
+from benchmarks.speed.edits import closers, sessions
 from tests.gitrepo import GitRepo
 
 OLD = "import os\n\n\ndef last():\n    return 0\n"
@@ -48,3 +48,11 @@ def test_sessions_are_the_same_every_time(repo):
 
 def test_too_little_text_is_no_session(repo):
     assert sessions(repo.root, 5, most_keys=500) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "behind"),
+    [("f(a[", "])"), ("f(a[0]", ")"), ("f()", ""), ("{'a': (1,\n  ", ")}"), (")", ""), ("", "")],
+)
+def test_brackets_left_open_are_closed_behind_the_cursor(typed, behind):
+    assert closers(typed) == behind

@@ -175,6 +175,7 @@ EVENTS = {
     "began": lambda p: api.ProgressBegan(p["token"], p["title"]),
     "moved": lambda p: api.ProgressMoved(p["token"], p["message"], p.get("percentage")),
     "ended": lambda p: api.ProgressEnded(p["token"], p["message"]),
+    "history": lambda p: api.HistoryChanged(p["root"], p["commit"]),
     "incident": lambda p: api.Incident(p["message"], is_error=p["isError"]),
 }
 

@@ -57,6 +57,33 @@ def test_the_history_is_the_kept_one_newest_first(client, tmp_path, root):
     assert history(client, root=str(root), limit=2) == answer
 
 
+@pytest.mark.parametrize("uri", ["untitled:Untitled-1", "untitled:/elsewhere/new.py", "file://"])
+def test_the_history_of_a_document_without_a_file_is_the_workspace_folders(client, root, uri):
+    client.open(uri, "x = 1\n")
+    assert history(client, uri=uri)["root"] == str(root)
+    assert history(client)["root"] == str(root)
+
+
+def test_without_a_file_the_first_folder_with_a_repository_decides(tmp_path):
+    tree = tmp_path.resolve()
+    for name in ("a/.git", "b", "c/.git", "d/.git"):
+        (tree / name).mkdir(parents=True)
+    with fake_client(state_dir=str(tree / "states")) as client:
+        client.initialize(folders=[tree / "b", tree / "d", tree / "c"])
+        client.wait_ready()
+        client.open((tree / "a/x.py").as_uri(), "x = 1\n")
+        client.wait_until(lambda: len(client.status()["repositories"]) == 3)
+        assert history(client)["root"] == str(tree / "a")
+        assert history(client, uri="untitled:Untitled-1")["root"] == str(tree / "d")
+        assert history(client, uri=(tree / "b/y.py").as_uri())["root"] is None
+
+
+def test_the_client_is_told_which_commit_was_written_down(client, root):
+    changed = {"root": str(root), "commit": record(1).commit}
+    client.emit("history", **changed)
+    client.wait_until(lambda: client.messages("code2lora/historyChanged") == [changed])
+
+
 def test_without_a_repository_there_is_a_session_but_no_history():
     with fake_client() as client:
         client.initialize()
@@ -66,7 +93,13 @@ def test_without_a_repository_there_is_a_session_but_no_history():
         assert answer["cache"] == {"asked": 0, "reusedShare": None, "withoutModel": 0}
 
 
-@pytest.mark.parametrize("params", [{"limit": 0}, {"limit": "many"}, {"root": "work"}, {"uri": 1}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"limit": 0}, {"limit": "many"}, {"root": "work"}, {"root": "untitled:a.py"},
+        {"uri": 1}, {"uri": "work/a.py"},
+    ],
+)  # fmt: skip
 def test_a_history_of_something_else_is_refused_in_one_sentence(client, params):
     error = client.request("code2lora/history", params).error()
     assert error.code == -32803

@@ -38,16 +38,27 @@ def history(client):
     return client.request("code2lora/history", {}).result()
 
 
-def test_a_followed_commit_appears_with_its_distance_and_then_its_scores(repo, client):
+def told(client):
+    return client.messages("code2lora/historyChanged")
+
+
+def test_a_followed_commit_appears_with_its_distance_then_its_scores_and_both_are_told(
+    repo, client
+):
     parent = repo.head
-    client.wait_until(lambda: history(client)["commits"], 30)
+    client.wait_until(lambda: told(client), 30)
+    assert told(client) == [{"root": str(repo.root), "commit": parent}]
+    assert [row["commit"] for row in history(client)["commits"]] == [parent]
     repo.commit({"pottery/again.py": COMMITTED}, message="Fire again")
-    wait_current(client, repo.head)
-    client.wait_until(lambda: history(client)["commits"][0]["nScored"], 60)
+    client.wait_until(lambda: len(told(client)) == 2, 60)
+    assert history(client)["commits"][0]["commit"] == repo.head
+    client.wait_until(lambda: len(told(client)) == 3, 60)
+    assert {one["commit"] for one in told(client)[1:]} == {repo.head}
     answer = history(client)
     newest, first = answer["commits"]
     assert (newest["commit"], newest["parent"]) == (repo.head, parent)
     assert newest["subject"] == "Fire again"
+    assert newest["nScored"] > 0
     assert newest["distance"] > 0
     assert newest["nTokens"] > 0
     assert first["commit"] == answer["referenceCommit"] == parent

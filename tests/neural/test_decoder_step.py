@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.decoder import NUMPY, TORCH, Decoder
 from tests.fakes import TINY, random_adapter, random_weights
 
 torch.set_num_threads(1)
@@ -24,7 +24,7 @@ def both(config, weights=None):
     """The same decoder twice: stepping in numpy, and in torch."""
     weights = weights or random_weights(config)
     in_numpy, in_torch = Decoder(config, weights), Decoder(config, weights)
-    in_torch.steps_in_numpy = False
+    in_torch.steps_through = TORCH
     return in_numpy, in_torch
 
 
@@ -71,7 +71,11 @@ def test_gates_far_below_zero_are_closed_without_a_warning():
     assert torch.allclose(in_numpy, in_torch, rtol=1e-3, atol=1e-2)
 
 
+def test_steps_run_through_numpy_unless_somebody_asks_for_something_else():
+    assert both(TINY)[0].steps_through == NUMPY
+
+
 def test_steps_stay_in_torch_in_another_dtype():
     decoder = Decoder(TINY, random_weights(TINY), dtype=torch.bfloat16)
-    assert not decoder.steps_in_numpy
+    assert decoder.step_ways == (TORCH,)
     assert decoder.decode_one(5, decoder.new_cache(8)).dtype == torch.float32

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.decoder import TORCH, Decoder
 from code2lora_lsp.neural.fixed_passes import WIDTHS
 from code2lora_lsp.neural.session import DecodeSession
 from tests.fakes import TINY, random_adapter, random_weights
@@ -27,7 +27,7 @@ SHAPES = {
 
 def plain_decoder(config=TINY, dtype=torch.float32):
     decoder = Decoder(config, random_weights(config), dtype=dtype)
-    decoder.steps_in_numpy = False
+    decoder.steps_through = TORCH
     return decoder
 
 
@@ -45,9 +45,9 @@ class Watched(DecodeSession):
         self.not_replayed = 0
         plain = decoder._read
 
-        def read(token_ids, *rest):
+        def read(token_ids, *rest, **named):
             self.not_replayed += len(token_ids) <= max(WIDTHS)
-            return plain(token_ids, *rest)
+            return plain(token_ids, *rest, **named)
 
         decoder._read = read
 

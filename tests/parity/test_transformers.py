@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.decoder import TORCH, Decoder
 from code2lora_lsp.neural.decoder_config import decoder_config
 from code2lora_lsp.neural.sampling import GreedySampler
 from code2lora_lsp.neural.session import DecodeSession
@@ -195,7 +195,7 @@ def test_the_fallback_decodes_as_ours_does_with_and_without_adapter():
 def test_tokens_run_ahead_have_their_logits_in_every_backbone():
     theirs, ours = make_pair()
     replayed = Decoder(ours.config, theirs.state_dict())
-    replayed.steps_in_numpy = False
+    replayed.steps_through = TORCH
     assert replayed.capture(256, Recorder().record)
     expected = their_logits(theirs, PROMPT[:60])[50:]
     for backbone in (ours, replayed, TransformersDecoder(theirs)):

@@ -71,7 +71,7 @@ class LedgerFollowing:
         self.models = tiny_models(states, **changes)
         self.follower = self.models.follower(repository)
         if ladder is not None:
-            self.follower._first_ladder = ladder
+            self.follower._planner.first_ladder = ladder
         self.store = self.models.store(repository.exclude)
         self.written = []
         blocks = self.follower._writer._blocks

@@ -140,11 +140,13 @@ def test_a_folder_without_a_repository_is_none(watched, tmp_path):
 
 
 def test_the_checkpoint_is_loaded_once_per_engine(watched, repo, monkeypatch):
-    from code2lora_lsp.runtime import backend
+    from code2lora_lsp.runtime import following_loader
 
     loads = []
-    load = backend.load_following
-    monkeypatch.setattr(backend, "load_following", lambda *a: (loads.append(1), load(*a))[1])
+    load = following_loader.load_following
+    monkeypatch.setattr(
+        following_loader, "load_following", lambda *a: (loads.append(1), load(*a))[1]
+    )
     watched.backend.start()
     watched.backend.open_repository(repo.root)
     watched.wait_current(repo.head)

@@ -30,7 +30,8 @@ class Server:
     def __init__(self, repo, states, **models):
         self.repo, self.repository = repo, Repository.discover(repo.root)
         self.path = followed_path(states, self.repository.root)
-        self.journal = CommitJournal(states, self.repository.root)
+        self.told = []
+        self.journal = CommitJournal(states, self.repository.root, self.told.append)
         self.models = tiny_models(states, **models)
         self.follower = self.models.follower(self.repository)
         self.knowledge = None
@@ -108,6 +109,23 @@ def test_scores_are_written_into_the_record(server, repo):
     record = server.kept.records[-1]
     assert (record.without_nats, record.with_nats, record.n_scored) == (2.0, 1.25, 400)
     assert server.kept.records[0].n_scored == 0
+
+
+def test_every_commit_that_is_written_down_is_told_and_again_when_it_is_scored(server, repo):
+    server.follow()
+    server.follow()
+    first = repo.head
+    assert server.told == [first]
+    repo.commit("b.py", source(9))
+    unscored = server.follow()
+    server.journal.scored(unscored, LineScores(2.0, 1.25, 400))
+    assert server.told == [first, repo.head, repo.head]
+
+
+def test_what_the_disk_refuses_is_not_told(server):
+    server.path.mkdir(parents=True)
+    server.follow()
+    assert server.told == []
 
 
 def test_an_amended_commit_is_not_scored_by_what_knew_most_of_it(server, repo):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from code2lora_lsp.config import CompletionSettings, Settings
-from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.decoder import TORCH, Decoder
 from code2lora_lsp.neural.fixed_passes import WIDTHS
 from code2lora_lsp.runtime import tuning
 from code2lora_lsp.runtime.cuda_tuning import AHEAD_TOKENS, tune_cuda
@@ -22,7 +22,7 @@ class Card(Decoder):
 
     def __init__(self, pass_s, token_s):
         super().__init__(TINY, random_weights(TINY))
-        self.steps_in_numpy = False
+        self.steps_through = TORCH
         self.clock, self.pass_s, self.token_s = Clock(), pass_s, token_s
 
     def prefill(self, token_ids, cache, weights=None):

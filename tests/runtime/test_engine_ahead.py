@@ -11,7 +11,7 @@ LINES = [f"value_{number:02} = compute({number:02})\n" for number in range(40)]
 def ask_and_rest(one, marked, **fields):
     """An answer's timings, once the engine has nothing left to do."""
     timings = one.ask(marked, **fields).timings
-    until(lambda: not one.engine.is_busy and one.engine._completer._next is None)
+    until(lambda: not one.engine.is_busy and one.engine._binding.completer._next is None)
     return timings
 
 

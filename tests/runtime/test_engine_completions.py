@@ -49,7 +49,7 @@ def test_crlf_is_lf_to_the_model_and_comes_back(start):
     one = start(PlantedDecoder("\n    return 1\n"))
     found = one.ask("def f():|\r\ng()\r\n", trigger=Trigger.INVOKED)
     assert found.text == "\r\n    return 1"
-    assert ord("\r") + 8 not in one.engine._session.tokens
+    assert ord("\r") + 8 not in one.engine._binding.session.tokens
 
 
 def test_a_selected_item_is_extended_and_replaced_as_a_whole(start):

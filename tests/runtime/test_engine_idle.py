@@ -8,8 +8,7 @@ import torch
 
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.session import DecodeSession
-from code2lora_lsp.runtime import engine as engine_module
-from code2lora_lsp.runtime import line_scoring
+from code2lora_lsp.runtime import later, line_scoring
 from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.line_scoring import MOST_TOKENS, LineScoring, Unscored
 from code2lora_lsp.text.added_lines import added_passages
@@ -19,7 +18,7 @@ from tests.runtime.running_engine import WAIT_S, Gate, known, slot_with, until
 
 @pytest.fixture(autouse=True)
 def _idle_at_once(monkeypatch):
-    monkeypatch.setattr(engine_module, "IDLE_AFTER_S", 0.0)
+    monkeypatch.setattr(later, "IDLE_AFTER_S", 0.0)
 
 
 class Work:
@@ -72,7 +71,7 @@ def test_something_new_to_bind_interrupts_it_too(start):
 
 
 def test_work_waits_while_the_next_key_stroke_is_near(start, monkeypatch):
-    monkeypatch.setattr(engine_module, "IDLE_AFTER_S", 60.0)
+    monkeypatch.setattr(later, "IDLE_AFTER_S", 60.0)
     running, work = start(), Work()
     running.ask("x = |")
     running.engine.when_idle(work)

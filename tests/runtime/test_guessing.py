@@ -8,6 +8,7 @@ import torch
 
 from code2lora_lsp.cancellation import Deadline
 from code2lora_lsp.config import CompletionSettings, ModelSettings
+from code2lora_lsp.neural.decoder import TORCH
 from code2lora_lsp.neural.fixed_passes import WIDTHS
 from code2lora_lsp.neural.mixing import Likely
 from code2lora_lsp.neural.session import DecodeSession
@@ -165,7 +166,7 @@ def test_completions_are_the_same_as_a_card_makes_them(nano):
     """All of a card's way but the card: replayed passes, guesses, large pieces of a prompt."""
     memory, recorder = memory_of_pottery(nano), Recorder()
     card = load_model(NANO, ModelSettings(device="cpu", threads=1), lambda *_: None)
-    card.backbone.steps_in_numpy = False
+    card.backbone.steps_through = TORCH
     tune_cuda(card.backbone, 640, recorder.record)
     card.backbone.chunk_tokens = 256
     assert_alike(Answering(nano, 0, memory), Answering(card, 7, memory), n_places=12)

@@ -1,7 +1,10 @@
 """The wait before reading what the next key would throw away."""
 
+import threading
+
 import pytest
 
+from code2lora_lsp.cancellation import Cancelled
 from code2lora_lsp.runtime import pace as pace_module
 from code2lora_lsp.runtime.api import Reason, Trigger
 from code2lora_lsp.runtime.model_loading import LoadedModel
@@ -60,7 +63,7 @@ def start(monkeypatch):
 def test_a_key_that_comes_in_time_saves_reading_a_suffix_for_the_one_before(start):
     one = start("psm")
     first = one.submit("x|\n" + SUFFIX)
-    until(lambda: one.engine._running is not None)
+    until(lambda: one.engine._inbox.running is not None)
     one.submit("x = |\n" + SUFFIX)
     assert first.result(WAIT_S).reason is Reason.SUPERSEDED
     assert one.decoder.passes == []
@@ -76,7 +79,23 @@ def test_what_stays_read_and_what_is_asked_for_by_hand_never_waits(start, order,
 def test_a_cancelled_request_does_not_wait_on(start):
     one = start("psm")
     future = one.submit("x|\n" + SUFFIX)
-    until(lambda: one.engine._running is not None)
+    until(lambda: one.engine._inbox.running is not None)
     future.cancel()
     until(lambda: not one.engine.is_busy)
     assert one.decoder.passes == []
+
+
+def test_a_pause_ends_as_soon_as_the_request_does():
+    looked = []
+
+    def check():
+        looked.append(True)
+        if len(looked) == 3:
+            raise Cancelled("another key")
+
+    pace = Pace()
+    pace.asked(0.0)
+    pace._gap_s = 60.0
+    with pytest.raises(Cancelled):
+        pace.pause(WARM_TOKENS + 1, threading.Condition(), check)
+    pace.pause(WARM_TOKENS, threading.Condition(), lambda: pytest.fail("nothing is wasted"))

@@ -49,3 +49,28 @@ def test_what_is_to_stay_open_is_not_closed():
     assert scanner.read("a]) + b", keep=1) == 2
     assert scanner.open == ["("]
     assert Scanner(syntax_of("python"), ('"',)).read('a" + "b', keep=1) == 1
+
+
+TRICKY = '''def f(a, b="(", *c):
+    """Doc ( string
+    with lines [ """ + f"{a!r} {{ {b['x']} }}" + 'it\\'s' + "\\
+    goes on ("
+    total = [  # a ( comment
+        a, \\
+        (b + f'{c(
+            1)}'
+    return (
+def g():
+    x = {"a": (1,
+'''
+
+
+@pytest.mark.parametrize("language", ["python", "javascript", "rust", "plaintext"])
+def test_what_is_open_is_the_same_whether_the_lines_above_are_remembered_or_read(language):
+    syntax = syntax_of(language)
+    for end in range(len(TRICKY) + 1):
+        text = TRICKY[:end]
+        scanner, position = Scanner(syntax), 0
+        while (unopened := scanner.read(text[position:])) is not None:
+            position += unopened + 1
+        assert open_at_end(text, syntax) == tuple(scanner.open), text

@@ -13,7 +13,7 @@ import {
 } from "vscode-languageclient/node";
 import { Backoff } from "./backoff";
 import type { Missing, Server } from "./findServer";
-import { type ShortStatus, STATUS_CHANGED } from "./protocol";
+import { HISTORY_CHANGED, type ShortStatus, STATUS_CHANGED } from "./protocol";
 import type { View } from "./statusView";
 
 /** What the rest of the extension provides and hears. */
@@ -25,6 +25,8 @@ export interface Surroundings {
   find(): Promise<Server | Missing>;
   executeCommand(command: string, args: unknown[], next: ExecuteCommandSignature): Promise<unknown>;
   onStatus(status: ShortStatus): void;
+  /** A commit was written down, or scored. */
+  onHistory(): void;
   /** Anything the server cannot say itself: it starts, it is gone. */
   onView(view: View): void;
   onReady(): Promise<void>;
@@ -99,6 +101,7 @@ export class Connection {
     const client = new LanguageClient("code2lora", "code2lora", { ...found, options: { cwd: this.around.folder } }, this.#options());
     this.#client = client;
     client.onNotification(STATUS_CHANGED, (status: ShortStatus) => this.around.onStatus(status));
+    client.onNotification(HISTORY_CHANGED, () => this.around.onHistory());
     client.onDidChangeState(({ newState }) => {
       void vscode.commands.executeCommand("setContext", "code2lora.running", newState === State.Running);
       if (client === this.#client && newState === State.Stopped) {

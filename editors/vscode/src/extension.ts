@@ -39,6 +39,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     find: () => find(folder, installation),
     executeCommand: (command, args, next) => commands.executeCommand(command, args, next),
     onStatus: (status) => show(viewOf(status)),
+    onHistory: () => panel.update(),
     onView: (view) => show(view),
     onReady: async () => {
       problems.forget();

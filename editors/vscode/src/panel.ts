@@ -4,17 +4,15 @@ import * as vscode from "vscode";
 import { type Connection, messageOf } from "./connection";
 import { BUTTONS, panelPage } from "./panelPage";
 import { HISTORY, type History } from "./protocol";
+import { Redraw } from "./redraw";
 import type { View } from "./statusView";
 
 const KIND = "code2lora.panel";
 const MOST_COMMITS = 60;
-const SETTLE_MS = 400;
-/** A commit is written down and scored after its adapter is in force, and nothing tells of that. */
-const LOOK_AGAIN_MS = 5000;
 
 export class Panel implements vscode.WebviewPanelSerializer, vscode.Disposable {
   #panel: vscode.WebviewPanel | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #redraw = new Redraw(() => this.#draw(), () => this.#panel?.visible ?? false);
   readonly #nonce = randomUUID();
   readonly #registered = vscode.window.registerWebviewPanelSerializer(KIND, this);
 
@@ -32,25 +30,18 @@ export class Panel implements vscode.WebviewPanelSerializer, vscode.Disposable {
       const options = { enableFindWidget: true };
       this.#adopt(vscode.window.createWebviewPanel(KIND, "Adapter", { viewColumn: vscode.ViewColumn.Beside }, options));
     }
-    await this.#draw();
+    await this.#redraw.now();
   }
 
   /** A panel that was open when the window was closed. */
   async deserializeWebviewPanel(panel: vscode.WebviewPanel): Promise<void> {
     this.#adopt(panel);
-    await this.#draw();
+    await this.#redraw.now();
   }
 
-  /** Something changed; what changes within a moment is drawn once. */
+  /** The status changed, or the history. */
   update(): void {
-    this.#drawAfter(SETTLE_MS);
-  }
-
-  #drawAfter(delayMs: number): void {
-    clearTimeout(this.#timer);
-    if (this.#panel?.visible) {
-      this.#timer = setTimeout(() => void this.#draw(), delayMs);
-    }
+    this.#redraw.soon();
   }
 
   #adopt(panel: vscode.WebviewPanel): void {
@@ -66,7 +57,6 @@ export class Panel implements vscode.WebviewPanelSerializer, vscode.Disposable {
     if (this.#panel && this.#panel.webview.html !== page) {
       this.#panel.webview.html = page;
     }
-    this.#drawAfter(LOOK_AGAIN_MS);
   }
 
   /** The history, or a sentence that says why there is none. */
@@ -81,7 +71,7 @@ export class Panel implements vscode.WebviewPanelSerializer, vscode.Disposable {
   }
 
   dispose(): void {
-    clearTimeout(this.#timer);
+    this.#redraw.stop();
     this.#registered.dispose();
     this.#panel?.dispose();
   }

@@ -3,6 +3,7 @@
 export const STATUS = "code2lora/status";
 export const STATUS_CHANGED = "code2lora/statusChanged";
 export const HISTORY = "code2lora/history";
+export const HISTORY_CHANGED = "code2lora/historyChanged";
 export const COMPARE = "code2lora/compare";
 export const DID_FOCUS = "textDocument/didFocus";
 
