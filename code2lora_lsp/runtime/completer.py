@@ -6,7 +6,6 @@ Everything here runs on the engine's thread.
 import time
 import urllib.parse
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pathspec import GitIgnoreSpec
 
@@ -25,6 +24,7 @@ from code2lora_lsp.runtime.api import (
     Reason,
     Timings,
 )
+from code2lora_lsp.runtime.bracket_habit import BracketHabit, Place
 from code2lora_lsp.runtime.choosing import Choice, Chooser, Confidence
 from code2lora_lsp.runtime.confidence import Calibration
 from code2lora_lsp.runtime.decoding import Decoding, Fork
@@ -91,7 +91,8 @@ class Completer:
         self._mixer: Mixer | None = None
         self._shown = ShownTexts()
         self._last_prompt: tuple[int, ...] = ()
-        self._next: _Place | None = None
+        self._next: tuple[Place, ...] = ()
+        self._habit = BracketHabit()
 
     def bind(self, mixer: Mixer | None) -> None:
         """Mix what ``mixer`` knows into every completion from here on; forgets if it is another."""
@@ -112,18 +113,18 @@ class Completer:
         """Read, while nobody waits, what the next request will most likely ask about.
 
         That is the place behind the suggestion, should it be accepted; on the way to it lie the
-        places where it is typed. A window about to jump does so now.
+        places where it is typed. Then the text that a bracket would make, where the editor closes
+        it. A window about to jump does so now.
         """
-        place = self._next
-        if place is None:
-            return
-        kept, _ = self._decoding.healer.split(place.before)
-        prompt = self._prompts.build(
-            place.uri, kept, place.after, place.path, room_tokens=self._prompts.jump_room_tokens
-        )
-        self._last_prompt = prompt.token_ids
-        self._session.feed(prompt.token_ids, check)
-        self._next = None
+        for number, place in enumerate(self._next):
+            kept, _ = self._decoding.healer.split(place.before)
+            prompt = self._prompts.build(
+                place.uri, kept, place.after, place.path, room_tokens=self._prompts.jump_room_tokens
+            )
+            if number == 0:
+                self._last_prompt = prompt.token_ids
+            self._session.feed(prompt.token_ids, check)
+        self._next = ()
 
     def complete(
         self,
@@ -151,7 +152,8 @@ class Completer:
         kept, typed = self._decoding.healer.split(question.gap.before)
         prompt = self._prompts.build(request.document.uri, kept, question.gap.after, request.path)
         self._last_prompt = prompt.token_ids
-        self._next = None
+        self._next = ()
+        self._habit.saw(_place_behind(question, ""))
         is_asked_for = question.is_asked_for
         writing = Writing(
             prompt.token_ids, typed, question.gap, None if is_asked_for else self._chooser,
@@ -169,7 +171,9 @@ class Completer:
         draft = self._drafter.first(writing, fed.logits, forks)
         first = self._chooser.choose(draft, question.gap, is_asked_for=is_asked_for)
         choices = [first] if isinstance(first, Choice) else []
-        self._next = _place_behind(question, choices[0].text if choices else "")
+        behind = _place_behind(question, choices[0].text if choices else "")
+        bracket = self._habit.next_place
+        self._next = (behind,) if bracket is None else (behind, bracket)
         if forks:
             choices += alternatives(
                 self._drafter, self._chooser, writing, forks, choices[0] if choices else None
@@ -199,19 +203,9 @@ class Completer:
         return min(prompt.suffix_tokens, self._session.missing(prompt.token_ids))
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Between two texts of a document."""
-
-    uri: str
-    path: str | None
-    before: str
-    after: str
-
-
-def _place_behind(question: Question, text: str) -> _Place:
+def _place_behind(question: Question, text: str) -> Place:
     request, gap = question.request, question.gap
-    return _Place(request.document.uri, request.path, gap.before + text, gap.after)
+    return Place(request.document.uri, request.path, gap.before + text, gap.after)
 
 
 def _offer(

@@ -11,7 +11,7 @@ LINES = [f"value_{number:02} = compute({number:02})\n" for number in range(40)]
 def ask_and_rest(one, marked, **fields):
     """An answer's timings, once the engine has nothing left to do."""
     timings = one.ask(marked, **fields).timings
-    until(lambda: not one.engine.is_busy and one.engine._binding.completer._next is None)
+    until(lambda: not one.engine.is_busy and not one.engine._binding.completer._next)
     return timings
 
 
@@ -36,6 +36,29 @@ def test_a_suggestion_that_is_accepted_was_read_before(start):
     one.decoder.answer = lambda _: ""
     one.ask("x = compute(a)|\n")
     assert len(one.decoder.passes) == n_passes
+
+
+def test_a_bracket_that_the_editor_closes_was_read_before(start):
+    """But for the first one, from which it is known that this editor closes them."""
+    one = start(PlantedDecoder("z\n"), prompt_tokens=800, suffix_tokens=300)
+    behind = "|\n" + "".join(LINES[:20])
+    unread = []
+    for typed in ("x = f", "x = f(", "x = f(a", "x = f(a, g", "x = f(a, g("):
+        closed = ")" * typed.count("(")
+        timings = ask_and_rest(one, typed + behind.replace("|", "|" + closed))
+        unread.append(timings.prompt_tokens - timings.reused_tokens)
+    assert unread[1] > 250
+    assert max(unread[2:]) < 10
+
+
+def test_a_bracket_that_the_editor_leaves_open_costs_nothing(start):
+    one = start(PlantedDecoder("z\n"))
+    behind = "|\n" + "".join(LINES[:20])
+    for typed in ("x = f", "x = f(", "x = f(a"):
+        ask_and_rest(one, typed + behind)
+    n_read = sum(size for _, size in one.decoder.passes)
+    ask_and_rest(one, "x = f(ab" + behind)
+    assert sum(size for _, size in one.decoder.passes) - n_read < 20
 
 
 def test_getting_ready_gives_way_to_a_request(start):
