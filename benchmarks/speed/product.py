@@ -85,22 +85,23 @@ def _spread(name: str, taken_s: list[float], figures: Figures) -> None:
 
 
 def _type_after_commits(client: LspClient, clone: Path, session: Session, figures: Figures) -> None:
-    """The first key after a commit became known, and the key before it."""
+    """The same kind of key after a pause, in turns with and without a commit in the pause."""
     typist = Typist(client, session)
-    before_s, after_s = [], []
-    for number, typed in enumerate(session.states[1 : 2 * N_COMMITS : 2]):
-        for taken_s, text in ((before_s, typed), (after_s, typed + "q")):
-            typist.put(text)
-            reply = typist.ask(text)
-            reply.result()
-            taken_s.append(reply.took_s or 0.0)
-            if taken_s is before_s:
-                _commit(clone, number)
-                _wait_until_learnt(client, figures, _git("-C", str(clone), "rev-parse", "HEAD"))
-                time.sleep(1.0)  # a reader looks up
-    if after_s:
-        _spread("keystroke before a commit", before_s, figures)
-        _spread("first keystroke after it", after_s, figures)
+    without_s, after_s = list[float](), list[float]()
+    for number, typed in enumerate(session.states[1 : 4 * N_COMMITS : 2]):
+        typist.put(typed)
+        typist.ask(typed).result()
+        taken_s = after_s if number % 2 else without_s
+        if taken_s is after_s:
+            _commit(clone, number)
+            _wait_until_learnt(client, figures, _git("-C", str(clone), "rev-parse", "HEAD"))
+        time.sleep(1.0)  # a reader looks up
+        typist.put(typed + "q")
+        reply = typist.ask(typed + "q")
+        reply.result()
+        taken_s.append(reply.took_s or 0.0)
+    _spread("keystroke after a pause", without_s, figures)
+    _spread("keystroke after a pause with a commit in it", after_s, figures)
 
 
 def _commit(clone: Path, number: int) -> None:
