@@ -20,7 +20,8 @@ from code2lora_lsp.neural.code2lora.checkpoint import (
 from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraEvo, Code2LoraStatic
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.decoder_config import is_own_architecture, read_config_json
-from code2lora_lsp.neural.encoder import BackboneEncoder, TextEncoder, TransformersEncoder
+from code2lora_lsp.neural.encoder import TextEncoder
+from code2lora_lsp.neural.encoders import BackboneEncoder, TransformersEncoder
 from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.recipe import Recipe
 from code2lora_lsp.runtime.embedder import HistoryEmbedder

@@ -6,15 +6,9 @@ import transformers
 
 from code2lora_lsp.cancellation import Cancellation, Cancelled
 from code2lora_lsp.errors import EmbeddingFailed, ModelMismatch, ModelMissing, ShapeMismatch
-from code2lora_lsp.neural import encoder as encoder_module
-from code2lora_lsp.neural.encoder import (
-    BackboneEncoder,
-    TransformersEncoder,
-    cut_windows,
-    embed_diff,
-    embed_file,
-    pool_snapshot,
-)
+from code2lora_lsp.neural import encoders
+from code2lora_lsp.neural.encoder import cut_windows, embed_diff, embed_file, pool_snapshot
+from code2lora_lsp.neural.encoders import BackboneEncoder, TransformersEncoder
 from code2lora_lsp.recipe import SOURCE_V1, WindowRecipe
 
 
@@ -105,12 +99,12 @@ def test_neither_batching_nor_order_changes_a_vector(monkeypatch):
     together = make_encoder().embed_windows(texts, 512)
     alone = torch.cat([make_encoder().embed_windows([text], 512) for text in texts])
     assert torch.equal(together, alone)
-    monkeypatch.setattr(encoder_module, "MAX_BATCH_TOKENS", 64)
+    monkeypatch.setattr(encoders, "MAX_BATCH_TOKENS", 64)
     assert torch.equal(make_encoder().embed_windows(texts, 512), together)
 
 
 def test_batches_hold_similar_lengths_and_respect_the_token_budget(monkeypatch):
-    monkeypatch.setattr(encoder_module, "MAX_BATCH_TOKENS", 64)
+    monkeypatch.setattr(encoders, "MAX_BATCH_TOKENS", 64)
     backbone = CountingBackbone()
     texts = [words(*[1] * n) for n in (3, 90, 4, 30, 2, 31)]
     make_encoder(backbone).embed_windows(texts, 512)
@@ -128,7 +122,7 @@ def test_a_window_without_tokens_is_a_zero_vector():
 
 
 def test_cancellation_is_noticed_between_two_batches(monkeypatch):
-    monkeypatch.setattr(encoder_module, "MAX_BATCH_TOKENS", 1)
+    monkeypatch.setattr(encoders, "MAX_BATCH_TOKENS", 1)
     cancellation = Cancellation()
     backbone = CountingBackbone()
 

@@ -8,13 +8,8 @@ from c2l.embedding import Qwen3Embedder, _chunk_token_ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from code2lora_lsp.neural.encoder import (
-    TransformersEncoder,
-    cut_windows,
-    embed_diff,
-    embed_file,
-    pool_snapshot,
-)
+from code2lora_lsp.neural.encoder import cut_windows, embed_diff, embed_file, pool_snapshot
+from code2lora_lsp.neural.encoders import TransformersEncoder
 from code2lora_lsp.recipe import PUBLISHED_V2, WindowRecipe
 from tests.parity.reference import TOLERANCE, largest_difference
 

@@ -9,7 +9,7 @@ import torch
 from code2lora_lsp.config import FollowSettings, ModelSettings, Settings
 from code2lora_lsp.errors import ModelMismatch, ModelMissing
 from code2lora_lsp.neural.code2lora.checkpoint import save_checkpoint
-from code2lora_lsp.neural.encoder import TransformersEncoder
+from code2lora_lsp.neural.encoders import TransformersEncoder
 from code2lora_lsp.recipe import SOURCE_V1
 from code2lora_lsp.runtime.models import (
     StoredProgress,

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from code2lora_lsp.config import ModelSettings
 from code2lora_lsp.neural.decoder import Decoder
-from code2lora_lsp.neural.encoder import TextEncoder, TransformersEncoder
+from code2lora_lsp.neural.encoder import TextEncoder
+from code2lora_lsp.neural.encoders import TransformersEncoder
 from code2lora_lsp.repopeftbench.arms.adapter_arm import AdapterArm, Adapting
 from code2lora_lsp.repopeftbench.arms.arm import Arm, Target
 from code2lora_lsp.repopeftbench.arms.code2lora import (
