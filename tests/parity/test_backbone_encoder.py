@@ -3,7 +3,7 @@
 import pytest
 import transformers
 
-from code2lora_lsp.neural import encoders
+from code2lora_lsp.neural import encoders as encoder_module
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.encoder import embed_diff
 from code2lora_lsp.neural.encoders import BackboneEncoder
@@ -56,6 +56,6 @@ def test_diff_embeddings_are_those_of_transformers(encoders):
 
 def test_padding_does_not_change_a_vector(encoders, monkeypatch):
     together = encoders[0].embed_windows(WINDOWS, 128)
-    monkeypatch.setattr(encoders, "MAX_BATCH_TOKENS", 1)
+    monkeypatch.setattr(encoder_module, "MAX_BATCH_TOKENS", 1)
     alone = encoders[0].embed_windows(WINDOWS, 128)
     assert (together - alone).abs().max() <= TOLERANCE
