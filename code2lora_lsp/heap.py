@@ -4,8 +4,8 @@ import ctypes
 import sys
 
 N_ARENAS = 2
-"""One for the thread that writes blocks, one for the others. glibc would make eight per core, and
-each keeps its holes: 60 MB of the server's peak."""
+"""For all threads. glibc would make eight per core, and each keeps its holes: 60 MB of the server's
+peak."""
 
 _M_ARENA_MAX = -8
 """mallopt(3)"""

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,6 +44,19 @@ def test_the_wheel_holds_every_embedded_model_as_the_checkout_has_it(installed):
     for path in (ROOT / "models").rglob("*"):
         packed = installed / "code2lora_lsp" / "_models" / path.relative_to(ROOT / "models")
         assert packed.is_dir() if path.is_dir() else packed.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_the_wheel_holds_the_kernel_of_this_system_and_uses_it(installed):
+    kernels = list((installed / "code2lora_lsp/neural/kernel").glob("*.so"))
+    assert kernels
+    assert all(path.name.startswith(f"decode_step.{sys.platform}.") for path in kernels)
+    where = (
+        "from code2lora_lsp.neural.kernel.library import kernel_library;"
+        "print(getattr(kernel_library(), '_name', 'none'))"
+    )
+    found = Path(run(installed, "-c", where).strip())
+    assert found in kernels or torch.backends.cpu.get_cpu_capability() == "DEFAULT"
 
 
 def test_an_installed_package_finds_the_models_inside_itself(installed):

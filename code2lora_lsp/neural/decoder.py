@@ -19,7 +19,6 @@ from code2lora_lsp.errors import ModelMismatch, ShapeMismatch
 from code2lora_lsp.neural.backbone import CHUNK_TOKENS
 from code2lora_lsp.neural.decoder_config import DecoderConfig
 from code2lora_lsp.neural.decoder_layers import DecoderLayers, Span
-from code2lora_lsp.neural.decoder_step import DecodeStep
 from code2lora_lsp.neural.decoder_weights import (
     HALF_MERGED,
     DecoderWeights,
@@ -29,16 +28,13 @@ from code2lora_lsp.neural.decoder_weights import (
     merge_into,
     projection_views,
 )
+from code2lora_lsp.neural.few_tokens import TORCH, Step, known_steps
 from code2lora_lsp.neural.fixed_passes import FixedPasses, Record
 from code2lora_lsp.neural.int8_products import Int8Products, can_multiply_int8
 from code2lora_lsp.neural.int8_rows import find_int8
-from code2lora_lsp.neural.kernel.step import KernelStep, why_not
 from code2lora_lsp.neural.kv_cache import KvCache, Seat
 from code2lora_lsp.neural.ledger.site import LastLayer, LedgerSite
 from code2lora_lsp.neural.lora import LoraAdapter, Projection, leaves_cache_alone
-
-KERNEL, NUMPY, TORCH = "kernel", "numpy", "torch"
-"""What few tokens run through: ``kernel.step``, ``decoder_step``, or a pass like any other."""
 
 
 class Decoder:
@@ -78,7 +74,8 @@ class Decoder:
         is_plain = self.device.type == "cpu" and dtype == torch.float32
         self._int8 = find_int8(self.pristine) if is_plain else None
         self._products: Int8Products | None = None
-        self._steps = self._known_steps() if is_plain else {}
+        steps = known_steps(config, self._int8, self._cos, self._sin) if is_plain else {}
+        self._steps: dict[str, Step] = steps
         self.steps_through = next(iter(self._steps), TORCH)
         self.chunk_tokens = CHUNK_TOKENS
         self.ahead_tokens = 0
@@ -105,7 +102,9 @@ class Decoder:
     def memory_bytes(self) -> int:
         second = self._second.tensors() if self._second else []
         tensors = {id(t): t for t in (*self.pristine.tensors(), *second)}
-        return sum(t.numel() * t.element_size() for t in tensors.values())
+        as_bytes = (self._int8 is not None) + (self._products is not None)  # one copy each
+        n_int8 = as_bytes * self._int8.n_bytes if self._int8 else 0
+        return n_int8 + sum(t.numel() * t.element_size() for t in tensors.values())
 
     def new_cache(self, capacity: int) -> KvCache:
         if not 0 < capacity <= self.max_positions:
@@ -291,13 +290,6 @@ class Decoder:
         length = token_ids.shape[1]
         span = self._span(0, length, self._causal_mask(0, length), None)  # mask: [1, 1, T, T]
         return self._layers.run(token_ids.to(self.device), span, self.pristine)
-
-    def _known_steps(self) -> dict[str, DecodeStep | KernelStep]:
-        """Ways for few tokens besides torch; the first has torch's numbers."""
-        plain = DecodeStep(self.config, self._cos, self._sin)
-        if self._int8 is None or why_not(self.config) is not None:
-            return {NUMPY: plain}
-        return {NUMPY: plain, KERNEL: KernelStep(self.config, self._int8, self._cos, self._sin)}
 
     def _causal_mask(self, start: int, end: int) -> Tensor:
         """[1, 1, T, S] bool: token start + i sees tokens 0 … start + i."""

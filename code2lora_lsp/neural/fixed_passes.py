@@ -11,7 +11,7 @@ Keys and values lie in one place too, and texts take turns in it (``KvCache.sit_
 for each text would double the recordings with every text, and each session would need its own.
 Changing seats copies what both hold, 31 MB for 1,072 tokens of a 1.5B model, once per change.
 
-Every slot of that place is attended to, the mask hides those behind the position: for such a model
+Every entry of that place is attended to, the mask hides those behind the position: for such a model
 that reads those 31 MB beside 3.1 GB of weights, which is why there are no recordings by length.
 """
 
@@ -116,7 +116,7 @@ class _FixedPass:
         self._seat, self._weights = seat, weights
         self._input = torch.zeros(width + 1, dtype=torch.int64, device=device)  # ids and position
         self._offsets = torch.arange(width, device=device)
-        self._slots = torch.arange(seat.capacity, device=device)
+        self._places = torch.arange(seat.capacity, device=device)
         self._logits: Tensor | None = None
         self._replay = record(self._compute)
 
@@ -132,14 +132,14 @@ class _FixedPass:
         """All that is recorded: no number of it may come from Python but the shapes."""
         positions = self._input[-1:] + self._offsets  # [T]
         cos, sin = self._cos[positions, None], self._sin[positions, None]  # [T, 1, d / 2]
-        mask = (self._slots <= positions[:, None])[None, None]  # [1, 1, T, capacity]
-        span = Span(cos, sin, mask, _Slots(self._seat, positions))
+        mask = (self._places <= positions[:, None])[None, None]  # [1, 1, T, capacity]
+        span = Span(cos, sin, mask, _Entries(self._seat, positions))
         output = self._layers.run(self._input[None, :-1], span, self._weights).output  # [1, T, D]
         self._logits = self._layers.logits(output[0], self._weights)
 
 
-class _Slots:
-    """The seat's slots from a position on that lies in memory."""
+class _Entries:
+    """The seat's entries from a position on that lies in memory."""
 
     def __init__(self, seat: Seat, positions: Tensor) -> None:
         self._seat, self._positions = seat, positions

@@ -3,8 +3,9 @@
 A backbone that is int8 to begin with (``int8_rows``) is multiplied thrice as fast so. Its weights
 are exact; activations are rounded to 8 bits for each product, with one scale per token where
 tokens differ much. That costs 0.001 nats per token, and the embedded model's likeliest token stays
-the same in 98.7 of 100 places (docs/results/speed.md). Only the engine reads prompts this way;
-what is measured, written or embedded is computed in float32.
+the same in 98.5 of 100 places (docs/adr/0004). Only the engine reads prompts this way, commits'
+lines that it scores among them; the benchmark, what is written and what is embedded are computed
+in float32.
 """
 
 import warnings
@@ -28,6 +29,8 @@ _PER_TOKEN = ("out", "down")
 
 _SMALLEST = 1e-9
 _FROM_BYTES = "_make_per_channel_quantized_tensor"
+_HAS_VNNI = "_is_vnni_supported"
+"""torch has no public names for these two."""
 
 
 def can_multiply_int8() -> bool:
@@ -36,7 +39,8 @@ def can_multiply_int8() -> bool:
     torch has announced to take that way out; then prompts are read in float32 as elsewhere.
     ``torch._int_mm``, which stays, takes a third longer with the rounding around it.
     """
-    has_bytes = hasattr(torch, _FROM_BYTES) and hasattr(torch.ops.quantized, "linear_dynamic")
+    has_bytes = hasattr(torch, _FROM_BYTES) and hasattr(torch.cpu, _HAS_VNNI)
+    has_bytes = has_bytes and hasattr(torch.ops.quantized, "linear_dynamic")
     return has_bytes and "fbgemm" in torch.backends.quantized.supported_engines
 
 
@@ -54,14 +58,14 @@ class Int8Products:
             {name: _Packed(_pack(getattr(layer, name)), name in _PER_TOKEN) for name in FIELDS}
             for layer in int8.layers
         ]
-        self._products: dict[int, tuple[str | None, Product]] = {}
+        self._products: dict[int, tuple[DecoderWeights, str | None, Product]] = {}
         # without VNNI, sums of two products saturate at 16 bits
-        self._reduces_range = not torch.cpu._is_vnni_supported()  # noqa: SLF001 - has no other name
+        self._reduces_range = not getattr(torch.cpu, _HAS_VNNI)()
 
     def of(self, weights: DecoderWeights) -> Product:
         """The product for these weights; matrices that an adapter changed stay float32."""
-        adapter_id, product = self._products.get(id(weights), ("", None))
-        if product is None or adapter_id != weights.adapter_id:
+        known = self._products.get(id(weights))
+        if known is None or known[1] != weights.adapter_id:
             packed = {
                 id(getattr(layer, name)): by_name[name]
                 for index, (layer, by_name) in enumerate(
@@ -70,9 +74,9 @@ class Int8Products:
                 for name in FIELDS
                 if name not in weights.adapted_in(index)
             }
-            product = self._product(packed)
-            self._products[id(weights)] = (weights.adapter_id, product)
-        return product
+            known = (weights, weights.adapter_id, self._product(packed))
+            self._products[id(weights)] = known
+        return known[2]
 
     def _product(self, packed: Mapping[int, _Packed]) -> Product:
         multiply, reduces_range = torch.ops.quantized.linear_dynamic.default, self._reduces_range

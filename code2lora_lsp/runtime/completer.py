@@ -172,7 +172,7 @@ class Completer:
         first = self._chooser.choose(draft, question.gap, is_asked_for=is_asked_for)
         choices = [first] if isinstance(first, Choice) else []
         behind = _place_behind(question, choices[0].text if choices else "")
-        bracket = self._habit.next_place
+        bracket = self._habit.next_place if prompt.order == "spm" else None  # else it stands last
         self._next = (behind,) if bracket is None else (behind, bracket)
         if forks:
             choices += alternatives(

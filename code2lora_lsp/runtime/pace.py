@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 WARM_TOKENS = 64
-"""One chunk of prefill; for less there is no waiting."""
+"""Some milliseconds of reading; for less there is no waiting."""
 
 LONGEST_GAP_S = 0.15
 """Whoever pauses longer between keys waits for the suggestion."""

@@ -21,6 +21,7 @@ import torch
 
 from code2lora_lsp.config import Settings, state_root
 from code2lora_lsp.neural.atomic_file import write_text
+from code2lora_lsp.neural.backbone import CHUNK_TOKENS
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.runtime.cuda_tuning import tune_cuda
 from code2lora_lsp.runtime.model_loading import LoadedModel, ReportProgress, load_model
@@ -94,7 +95,9 @@ def _tuning_of(found: dict[str, object] | None, decoder: Decoder) -> Tuning | No
         tuning = Tuning(**found)  # type: ignore[arg-type]
     except TypeError:
         return None
-    return tuning if tuning.steps_through in decoder.step_ways else None
+    is_whole = isinstance(tuning.threads, int) and tuning.threads > 0
+    is_whole = is_whole and isinstance(tuning.reads_int8, bool) and tuning.chunk_tokens in CHUNKS
+    return tuning if is_whole and tuning.steps_through in decoder.step_ways else None
 
 
 def _tried(decoder: Decoder, threads: int, clock: Clock) -> Tuning:
@@ -124,10 +127,12 @@ def _tried(decoder: Decoder, threads: int, clock: Clock) -> Tuning:
             of_reading[wanted] = least(prefill, 3, clock)
     reads_int8 = min(of_reading, key=lambda wanted: of_reading[wanted])
     decoder.read_int8(wanted=reads_int8)
-    chunk_tokens = largest_chunk(
-        lambda n: least(lambda: prefill([0] * n), 3, clock), cache.capacity
-    )
-    prefill()
+    chunk_tokens = CHUNK_TOKENS
+    if decoder.memory_bytes < LARGE_BYTES:
+        chunk_tokens = largest_chunk(
+            lambda n: least(lambda: prefill([0] * n), 3, clock), cache.capacity
+        )
+        prefill()
     of_steps: dict[str, float] = {}
     for way in decoder.step_ways:
         decoder.steps_through = way

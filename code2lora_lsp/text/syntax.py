@@ -209,7 +209,8 @@ def open_at_end(text: str, syntax: Syntax) -> tuple[str, ...]:
     The lines above the last are the same from key to key, and are remembered.
     """
     above, line_break, last_line = text.rpartition("\n")
-    if above.endswith("\\"):  # it may take the line break with it
+    takes_line_break = above.endswith("\\")
+    if takes_line_break or len(last_line) > _WINDOW_CHARS:
         return _read_on((), _window(text), syntax)
     return _read_on(_open_above(_window(above), syntax), line_break + last_line, syntax)
 

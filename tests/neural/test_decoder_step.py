@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from code2lora_lsp.neural.decoder import NUMPY, TORCH, Decoder
+from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.few_tokens import NUMPY, TORCH
 from tests.fakes import TINY, random_adapter, random_weights
 
 torch.set_num_threads(1)

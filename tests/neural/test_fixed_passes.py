@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from code2lora_lsp.neural.decoder import TORCH, Decoder
+from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.few_tokens import TORCH
 from code2lora_lsp.neural.fixed_passes import WIDTHS
 from code2lora_lsp.neural.session import DecodeSession
 from tests.fakes import TINY, random_adapter, random_weights

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from code2lora_lsp.neural.decoder import KERNEL, TORCH, Decoder
+from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.few_tokens import KERNEL, TORCH
 from code2lora_lsp.neural.kernel import library
 from code2lora_lsp.neural.kernel.library import kernel_library
 from code2lora_lsp.neural.lora import LoraAdapter
@@ -93,6 +94,42 @@ def test_numbers_of_any_size_stay_finite_and_right(factor):
     kernel, in_torch = (logits_of(decoder) for decoder in both(TINY, weights))
     assert torch.isfinite(kernel).all()
     assert torch.allclose(kernel, in_torch, rtol=1e-3, atol=2e-2)
+
+
+@built
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_is_not_finite_in_the_cache_shows_in_the_logits(number):
+    decoder = both(TINY)[0]
+    cache = decoder.new_cache(64)
+    decoder.prefill(PROMPT[:40], cache)
+    cache.keys[0, 0, 3] = number
+    assert not torch.isfinite(decoder.decode_one(5, cache)).all()
+
+
+@built
+def test_keys_that_lie_in_pieces_are_refused():
+    decoder = both(TINY)[0]
+    cache = decoder.new_cache(64)
+    cache.keys = torch.zeros(2, 2, 128, 8)[:, :, :64]
+    with pytest.raises(AssertionError, match="one piece"):
+        decoder.decode_one(5, cache)
+
+
+@built
+@pytest.mark.parametrize("path", sorted(library._FOLDER.glob(f"*.{sys.platform}.*.so")), ids=str)
+def test_every_build_that_runs_here_has_the_same_logits(monkeypatch, path):
+    """Not only the fastest, which the other tests run."""
+    build = path.name.removeprefix(f"decode_step.{sys.platform}.").removesuffix(".so")
+    if build not in library._builds():
+        pytest.skip("another processor's")
+    monkeypatch.setattr(library, "_builds", lambda: (build,))
+    kernel_library.cache_clear()
+    try:
+        assert kernel_library()._name == str(path)
+        kernel, in_torch = (logits_of(one) for one in both(SHAPES["odd"]))
+    finally:
+        kernel_library.cache_clear()
+    assert float((kernel - in_torch).abs().max()) <= TOLERANCE
 
 
 def test_weights_that_would_be_rounded_are_not_offered_to_the_kernel():

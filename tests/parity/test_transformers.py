@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 
-from code2lora_lsp.neural.decoder import TORCH, Decoder
+from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.decoder_config import decoder_config
+from code2lora_lsp.neural.few_tokens import TORCH
 from code2lora_lsp.neural.sampling import GreedySampler
 from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.neural.transformers_decoder import TransformersDecoder

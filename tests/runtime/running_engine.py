@@ -26,8 +26,8 @@ WAIT_S = 10.0
 class Running:
     """An engine over a planted decoder, with what it reported."""
 
-    def __init__(self, decoder=None, loader=None, exclude=(), **completion):
-        self.decoder = decoder or PlantedDecoder()
+    def __init__(self, decoder=None, loader=None, exclude=(), order="spm", **completion):
+        self.decoder, self.order = decoder or PlantedDecoder(), order
         self.incidents, self.states, self.progress = [], [], []
         settings = {"prompt_tokens": 600, "suffix_tokens": 50, "max_tokens": 48, **completion}
         self._ready = threading.Event()
@@ -45,7 +45,7 @@ class Running:
 
     def _load(self, report):
         report("reading", 0)
-        return LoadedModel(self.decoder, ByteTokenizer(), "spm", "fake")
+        return LoadedModel(self.decoder, ByteTokenizer(), self.order, "fake")
 
     def _changed(self, status):
         self.states.append(status.state)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from code2lora_lsp.config import CompletionSettings, Settings
-from code2lora_lsp.neural.decoder import TORCH, Decoder
+from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.few_tokens import TORCH
 from code2lora_lsp.neural.fixed_passes import WIDTHS
 from code2lora_lsp.runtime import tuning
 from code2lora_lsp.runtime.cuda_tuning import AHEAD_TOKENS, tune_cuda

@@ -2,6 +2,8 @@
 
 import gc
 
+import pytest
+
 from tests.fakes import PlantedDecoder
 from tests.runtime.running_engine import WAIT_S, Gate, until
 
@@ -49,6 +51,27 @@ def test_a_bracket_that_the_editor_closes_was_read_before(start):
         unread.append(timings.prompt_tokens - timings.reused_tokens)
     assert unread[1] > 250
     assert max(unread[2:]) < 10
+
+
+@pytest.mark.parametrize("order", ["spm", "psm"])
+def test_what_stands_behind_a_suggestion_stays_read_beside_what_a_bracket_makes(
+    start, order, monkeypatch
+):
+    one = start(PlantedDecoder("compute(a)"), order=order)
+    behind = "|\n" + "".join(LINES[:5])
+    for typed in ("x = f", "x = f("):
+        ask_and_rest(one, typed + behind.replace("|", "|" + ")" * typed.count("(")))
+    ask_and_rest(one, "y = " + behind)
+    session, unread = one.engine._binding.session, []
+    feed = session.feed
+
+    def watched(token_ids, check):
+        unread.append(session.missing(token_ids))
+        return feed(token_ids, check)
+
+    monkeypatch.setattr(session, "feed", watched)
+    one.ask("y = compute(a)" + behind)
+    assert unread[0] == 0
 
 
 def test_a_bracket_that_the_editor_leaves_open_costs_nothing(start):

@@ -8,7 +8,7 @@ import torch
 
 from code2lora_lsp.cancellation import Deadline
 from code2lora_lsp.config import CompletionSettings, ModelSettings
-from code2lora_lsp.neural.decoder import TORCH
+from code2lora_lsp.neural.few_tokens import TORCH
 from code2lora_lsp.neural.fixed_passes import WIDTHS
 from code2lora_lsp.neural.mixing import Likely
 from code2lora_lsp.neural.session import DecodeSession

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from code2lora_lsp.neural.decoder import NUMPY, TORCH, Decoder
+from code2lora_lsp.neural.decoder import Decoder
+from code2lora_lsp.neural.few_tokens import NUMPY, TORCH
 from code2lora_lsp.neural.int8_products import can_multiply_int8
 from code2lora_lsp.runtime import tuning
 from code2lora_lsp.runtime.tuning import Tuning, fewest_worth_it, tune
@@ -105,6 +106,31 @@ def test_a_way_that_is_not_here_any_more_costs_one_trial(tmp_path, monkeypatch):
     again, clock = timed()
     assert tune(again, 0, tmp_path, clock) == QUICK
     assert again.passes > 0
+
+
+@pytest.mark.parametrize("damage", [("64", "0"), ("2", '"two"'), ("false", "5")])
+def test_damaged_numbers_cost_one_trial(tmp_path, damage):
+    first, clock = timed()
+    tune(first, 0, tmp_path, clock)
+    path = tmp_path / tuning.FILE
+    right, wrong = damage
+    head, mark, tail = path.read_text().rpartition(f": {right}")
+    path.write_text(f"{head}: {wrong}{tail}")
+    assert mark
+    again, clock = timed()
+    assert tune(again, 0, tmp_path, clock) == QUICK
+    assert again.passes > 0
+
+
+def test_a_large_backbone_is_not_read_in_large_pieces_to_find_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "LARGE_BYTES", 0)
+    decoder, clock = timed()
+    sizes, plain = [], decoder.prefill
+    monkeypatch.setattr(
+        decoder, "prefill", lambda ids, *rest: (sizes.append(len(ids)), plain(ids, *rest))[1]
+    )
+    assert tune(decoder, 0, tmp_path, clock).chunk_tokens == 64
+    assert max(sizes) <= 8
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}'])

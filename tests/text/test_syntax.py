@@ -51,6 +51,11 @@ def test_what_is_to_stay_open_is_not_closed():
     assert Scanner(syntax_of("python"), ('"',)).read('a" + "b', keep=1) == 1
 
 
+def test_of_one_long_line_only_the_last_is_read():
+    syntax = syntax_of("javascript")
+    assert open_at_end("f(" + "x" * 50_000 + "[", syntax) == ("[",)
+
+
 TRICKY = '''def f(a, b="(", *c):
     """Doc ( string
     with lines [ """ + f"{a!r} {{ {b['x']} }}" + 'it\\'s' + "\\

@@ -2,9 +2,9 @@
  *
  * The same arithmetic as decoder_step.py, which explains it; what is faster is that a weight is
  * read as one byte instead of four, and that no interpreter runs between the products. Weights are
- * exactly those of the int8 checkpoint. The vector they are multiplied by is rounded to 16 bits
- * with one scale, so that products add up exactly in 32-bit integers; that loses 1e-5 of its
- * largest number.
+ * exactly those of the int8 checkpoint. The vector they are multiplied by is rounded with one
+ * scale, so that products add up exactly in 32-bit integers: to 16 bits up to 511 columns, to one
+ * bit less for each doubling (`largest_level`).
  *
  * A matrix that an adapter changed is float32, column by column as decoder_weights.py lays it out.
  *
@@ -110,10 +110,15 @@ static float largest_level(int64_t columns)
 
 static void times_levels(const Matrix *matrix, const float *x, int16_t *rounded, float *y)
 {
-    float largest = 0;
+    float largest = 0, poison = 0;
     for (int64_t i = 0; i < matrix->columns; i++) {
         const float size = fabsf(x[i]);
         largest = size > largest ? size : largest;
+        poison += 0 * x[i]; /* not 0 where something is not finite */
+    }
+    if (poison != 0) {
+        for (int64_t row = 0; row < matrix->rows; row++) y[row] = poison;
+        return;
     }
     if (largest == 0) {
         memset(y, 0, (size_t)matrix->rows * sizeof(float));

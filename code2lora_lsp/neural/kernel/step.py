@@ -73,6 +73,8 @@ class KernelStep:
         weights: DecoderWeights,
     ) -> Tensor:
         """See ``DecodeStep.run``."""
+        if not (keys.is_contiguous() and values.is_contiguous()):
+            raise AssertionError("the kernel reads keys and values in one piece")
         model = self._model_of(weights)
         model.capacity = keys.shape[2]
         logits = torch.empty(self._config.vocabulary_size)

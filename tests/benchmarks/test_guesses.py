@@ -21,7 +21,7 @@ def hidden_name():
 def test_guesses_are_counted_in_each_way_and_save_passes(tmp_path):
     repo = GitRepo(tmp_path / "pottery")
     repo.commit({**pottery(), hidden_name(): module("anvil")})
-    script = ROOT / "benchmarks" / "speculation.py"
+    script = ROOT / "benchmarks" / "guesses.py"
     done = subprocess.run(
         [sys.executable, str(script), str(repo.root), "--gaps", "6", "--ahead", "4"],
         capture_output=True, text=True, timeout=600, check=False,

@@ -1,6 +1,6 @@
 """How often guesses of the next tokens come true, on real code with the embedded model.
 
-Usage: python benchmarks/speculation.py CLONE... [--gaps 40] [--ahead 3 7] [--model FOLDER]
+Usage: python benchmarks/guesses.py CLONE... [--gaps 40] [--ahead 3 7] [--model FOLDER]
 
 Of each repository a tenth of the Python files is hidden from what is known of it. In those, lines
 are asked for as an editor does: half of them while typing, from where code begins on the line, half
