@@ -58,10 +58,10 @@ def test_what_stands_behind_a_suggestion_stays_read_beside_what_a_bracket_makes(
     start, order, monkeypatch
 ):
     one = start(PlantedDecoder("compute(a)"), order=order)
-    behind = "|\n" + "".join(LINES[:5])
+    above, behind = "".join(LINES[:9]), "|\n" + "".join(LINES[:5])
     for typed in ("x = f", "x = f("):
-        ask_and_rest(one, typed + behind.replace("|", "|" + ")" * typed.count("(")))
-    ask_and_rest(one, "y = " + behind)
+        ask_and_rest(one, above + typed + behind.replace("|", "|" + ")" * typed.count("(")))
+    ask_and_rest(one, above + "y = " + behind)
     session, unread = one.engine._binding.session, []
     feed = session.feed
 
@@ -70,7 +70,7 @@ def test_what_stands_behind_a_suggestion_stays_read_beside_what_a_bracket_makes(
         return feed(token_ids, check)
 
     monkeypatch.setattr(session, "feed", watched)
-    one.ask("y = compute(a)" + behind)
+    one.ask(above + "y = compute(a)" + behind)
     assert unread[0] == 0
 
 
