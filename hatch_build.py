@@ -10,6 +10,7 @@ them still installs everywhere.
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,8 @@ class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     An editable installation has them in the checkout, a wheel only in itself.
     """
 
+    _scratch: Path | None = None
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile before the files are gathered."""
         if self.target_name != "wheel":
@@ -42,7 +45,7 @@ class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             for older in into.glob(f"decode_step.{sys.platform}.*.so"):
                 older.unlink()  # of another source, perhaps
         else:
-            into = Path(tempfile.mkdtemp(prefix="code2lora-kernel-"))
+            into = self._scratch = Path(tempfile.mkdtemp(prefix="code2lora-kernel-"))
         if os.environ.get("CODE2LORA_KERNEL") == "none":
             return
         for level, options in _levels().items():
@@ -52,6 +55,12 @@ class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
                 self.app.display_warning(f"without the kernel for {level}: {trouble}")
             elif version != "editable":
                 build_data["force_include"][str(library)] = f"{FOLDER}/{library.name}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Leave nothing behind."""
+        del version, build_data, artifact_path
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def _levels() -> dict[str, list[str]]:
