@@ -95,8 +95,8 @@ class Decoder:
 
     def read_int8(self, *, wanted: bool) -> None:
         """Read prompts as bytes from now on, if it is wanted and can be."""
-        can = self._int8 is not None and can_multiply_int8()
-        self._products = Int8Products(self._int8) if wanted and can and self._int8 else None
+        int8 = self._int8 if wanted and can_multiply_int8() else None
+        self._products = None if int8 is None else Int8Products(int8)
 
     @property
     def memory_bytes(self) -> int:
@@ -172,8 +172,7 @@ class Decoder:
         weights = self._checked(len(token_ids), cache, weights)
         step = self._steps.get(self.steps_through)
         if step is not None and len(token_ids) <= step.most_tokens:
-            place = len(cache.tokens)
-            logits = step.run(token_ids, place, cache.keys, cache.values, weights)
+            logits = step.run(token_ids, cache, weights)
         elif len(token_ids) == 1:
             logits = self._few(token_ids, cache, weights)[0]
         else:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from code2lora_lsp.neural.decoder_config import DecoderConfig
 from code2lora_lsp.neural.decoder_weights import DecoderWeights, LayerWeights
+from code2lora_lsp.neural.kv_cache import KvCache
 
 Array = NDArray[np.float32]
 
@@ -82,21 +83,13 @@ class DecodeStep:
     most_tokens = 1
     """Of one ``run``: from two on torch's one pass is quicker."""
 
-    def run(
-        self,
-        token_ids: Sequence[int],
-        position: int,
-        keys: Tensor,
-        values: Tensor,
-        weights: DecoderWeights,
-    ) -> Tensor:
+    def run(self, token_ids: Sequence[int], cache: KvCache, weights: DecoderWeights) -> Tensor:
         """Compute one token after the other.
 
         Args:
             token_ids: 1 to ``most_tokens`` of them.
-            position: where the first one's keys and values are written; it sees all up to there.
-            keys: of the cache, [L, K, capacity, d].
-            values: the same shape.
+            cache: of float32; their keys and values are written behind its tokens, which it is
+                for the caller to add to.
             weights: one of the decoder's two; their memory is looked up once.
 
         Returns:
@@ -104,7 +97,7 @@ class DecodeStep:
         """
         (token_id,) = token_ids
         arrays = self._arrays_of(weights)
-        all_keys, all_values = keys.numpy(), values.numpy()
+        position, all_keys, all_values = len(cache.tokens), cache.keys.numpy(), cache.values.numpy()
         hidden = arrays.embedding[token_id].copy()  # [D]
         with np.errstate(over="ignore"):  # silu far below zero: exp overflows, the quotient is 0
             for index, layer in enumerate(arrays.layers):

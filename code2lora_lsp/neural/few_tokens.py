@@ -10,6 +10,7 @@ from code2lora_lsp.neural.decoder_step import DecodeStep
 from code2lora_lsp.neural.decoder_weights import DecoderWeights
 from code2lora_lsp.neural.int8_rows import Int8Weights
 from code2lora_lsp.neural.kernel.step import KernelStep, why_not
+from code2lora_lsp.neural.kv_cache import KvCache
 
 KERNEL, NUMPY, TORCH = "kernel", "numpy", "torch"
 
@@ -19,14 +20,7 @@ class Step(Protocol):
 
     most_tokens: int
 
-    def run(
-        self,
-        token_ids: Sequence[int],
-        position: int,
-        keys: Tensor,
-        values: Tensor,
-        weights: DecoderWeights,
-    ) -> Tensor: ...
+    def run(self, token_ids: Sequence[int], cache: KvCache, weights: DecoderWeights) -> Tensor: ...
 
     def logits(self, output: Tensor, weights: DecoderWeights) -> Tensor: ...
 

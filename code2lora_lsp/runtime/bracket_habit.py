@@ -27,7 +27,7 @@ class BracketHabit:
 
     def __init__(self) -> None:
         self._last: Place | None = None
-        self._is_closed_for = False
+        self._editor_closes = False
 
     def saw(self, place: Place) -> None:
         """A request came for this place."""
@@ -37,14 +37,14 @@ class BracketHabit:
         typed = place.before[len(last.before) :]
         if typed in OPENERS and place.before.startswith(last.before):
             if place.after == OPENERS[typed] + last.after:
-                self._is_closed_for = True
+                self._editor_closes = True
             elif place.after == last.after:
-                self._is_closed_for = False
+                self._editor_closes = False
 
     @property
     def next_place(self) -> Place | None:
         """With the text behind the cursor that the next bracket would make; if that is known."""
         last = self._last
-        if last is None or not self._is_closed_for:
+        if last is None or not self._editor_closes:
             return None
         return Place(last.uri, last.path, last.before, LIKELIEST + last.after)

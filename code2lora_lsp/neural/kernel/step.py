@@ -19,6 +19,7 @@ from code2lora_lsp.neural.decoder_config import DecoderConfig
 from code2lora_lsp.neural.decoder_weights import DecoderWeights, LayerWeights
 from code2lora_lsp.neural.int8_rows import Int8Layer, Int8Rows, Int8Weights
 from code2lora_lsp.neural.kernel.library import Layer, Matrix, Model, kernel_library
+from code2lora_lsp.neural.kv_cache import KvCache
 
 ROWS_AT_ONCE = 4
 """The kernel has no rest of rows."""
@@ -36,6 +37,9 @@ class _Bound:
 
 class KernelStep:
     """Runs one token at a time. Owner: the engine's thread."""
+
+    most_tokens = 10
+    """Of one ``run``: from more on torch's one pass on bytes is quicker (0.2 ms each, 2.2 ms)."""
 
     def __init__(self, config: DecoderConfig, int8: Int8Weights, cos: Tensor, sin: Tensor) -> None:
         """``cos`` and ``sin`` are [P, d / 2], as ``DecoderConfig.rotations`` has them.
@@ -61,25 +65,20 @@ class KernelStep:
         self._rounded = np.zeros(max(width, inner, config.query_width), np.int16)
         self._bound: dict[int, _Bound] = {}
 
-    most_tokens = 10
-    """Of one ``run``: from more on torch's one pass on bytes is quicker (0.2 ms each, 2.2 ms)."""
+    def run(self, token_ids: Sequence[int], cache: KvCache, weights: DecoderWeights) -> Tensor:
+        """See ``DecodeStep.run``.
 
-    def run(
-        self,
-        token_ids: Sequence[int],
-        position: int,
-        keys: Tensor,
-        values: Tensor,
-        weights: DecoderWeights,
-    ) -> Tensor:
-        """See ``DecodeStep.run``."""
+        Raises:
+            AssertionError: the cache lies in a seat, whose keys are not in one piece.
+        """
+        keys, values = cache.keys, cache.values
         if not (keys.is_contiguous() and values.is_contiguous()):
             raise AssertionError("the kernel reads keys and values in one piece")
         model = self._model_of(weights)
         model.capacity = keys.shape[2]
         logits = torch.empty(self._config.vocabulary_size)
-        last = position + len(token_ids) - 1
-        for place, token_id in enumerate(token_ids, start=position):
+        last = len(cache.tokens) + len(token_ids) - 1
+        for place, token_id in enumerate(token_ids, start=len(cache.tokens)):
             self._room["hidden"][:] = self._embedding(token_id, weights)
             cos, sin = self._cos[place], self._sin[place]
             self._run(
