@@ -10,7 +10,8 @@ ORACLE, WRONG = "nearest-snippet", "wrong-repository-snippet"
 ARM_ORDER = (
     BACKBONE, "longer-prompt", "bm25-3", "bm25-8", "dense-3", "dense-8", "dependencies",
     "full-fine-tuning", "full-fine-tuning-bm25-3", "shared-lora", "per-repository-lora",
-    "code2lora-static", "code2lora-evo", "unigram-cache", WRONG, ORACLE,
+    "matched-lora", "matched-lora-7", "code2lora-static", "code2lora-evo",
+    "unigram-cache", WRONG, ORACLE,
 )  # fmt: skip
 
 

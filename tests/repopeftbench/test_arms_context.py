@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
+from code2lora_lsp.errors import ModelMismatch
 from code2lora_lsp.repopeftbench.arms.arm import Target
 from code2lora_lsp.repopeftbench.arms.chunks import Chunk, chunk_recipe, cut_chunks
 from code2lora_lsp.repopeftbench.arms.dependencies import DependenciesArm
@@ -120,6 +122,38 @@ def test_dense_retrieval_finds_the_chunk_that_is_the_query(encoder):
     assert len(DenseIndex(chunks, encoder).best(WHEELS, 8)) == 3
     assert DenseIndex(chunks, encoder).best("", 3) == []
     assert DenseIndex([], encoder).best("x", 3) == []
+
+
+def test_chunks_that_were_embedded_before_are_not_embedded_again(encoder, tmp_path):
+    path = tmp_path / "vectors" / "a+b.safetensors"
+    chunks = [Chunk("a.py", "x = 1\n"), Chunk("b.py", WHEELS), Chunk("c.py", "x = 1\n")]
+    fresh, kept = DenseIndex(chunks, encoder), DenseIndex(chunks, encoder, path)
+    assert torch.equal(fresh._vectors, kept._vectors)
+    counting = Counting(encoder)
+    again = DenseIndex([Chunk("d.py", ENGINE), *chunks], counting, path)
+    assert counting.seen == [ENGINE]
+    assert torch.equal(again._vectors[1:], fresh._vectors)
+    assert [chunk.path for chunk in again.best(WHEELS, 1)] == ["b.py"]
+    assert DenseIndex([], encoder, path).best("x", 3) == []
+
+
+def test_a_broken_file_of_vectors_is_named_and_kept(encoder, tmp_path):
+    path = tmp_path / "a+b.safetensors"
+    path.write_bytes(b"not vectors")
+    with pytest.raises(ModelMismatch, match=r"holds no vectors .*remove it"):
+        DenseIndex([Chunk("a.py", "x = 1\n")], encoder, path)
+    assert path.read_bytes() == b"not vectors"
+
+
+class Counting:
+    """An encoder that remembers what it was asked to embed."""
+
+    def __init__(self, encoder):
+        self._encoder, self.width, self.seen = encoder, encoder.width, []
+
+    def embed_windows(self, windows, max_tokens):
+        self.seen += windows
+        return self._encoder.embed_windows(windows, max_tokens)
 
 
 def test_dense_retrieval_without_an_encoder_says_so(scorer):

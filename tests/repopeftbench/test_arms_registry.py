@@ -33,6 +33,8 @@ def options(scorer, model_folder, garage, pantry, tmp_path):
         gate=write_gate(tmp_path / "gate.json", model_folder),
         checkpoint=write_checkpoint(tmp_path / "evo"),
         repository_plan=PLAN,
+        matched_plan=PLAN,
+        matched_plan_7=PLAN,
         shared_plan=PLAN,
         learning_rates=(1e-3,),
         settings=SETTINGS,
@@ -47,14 +49,15 @@ def all_arms(options):
 EXPECTED = {
     "backbone", "longer-prompt", "bm25-3", "bm25-8", "dense-3", "dense-8", "dependencies",
     "nearest-snippet", "wrong-repository-snippet", "unigram-cache", "full-fine-tuning",
-    "full-fine-tuning-bm25-3", "shared-lora", "per-repository-lora", "code2lora-static",
+    "full-fine-tuning-bm25-3", "shared-lora", "per-repository-lora", "matched-lora",
+    "matched-lora-7", "code2lora-static",
     "code2lora-evo", "ledger", "ledger-64", "ledger-shuffled", "sharp", "ledger-sharp",
 }  # fmt: skip
 
 
 SOURCES = (
-    "per-repository-lora", "code2lora-static", "code2lora-evo", "ledger", "ledger-64",
-    "ledger-shuffled",
+    "per-repository-lora", "matched-lora", "matched-lora-7", "code2lora-static",
+    "code2lora-evo", "ledger", "ledger-64", "ledger-shuffled",
 )  # fmt: skip
 
 
@@ -118,7 +121,7 @@ def test_what_cannot_run_stays_in_the_list_with_its_reason(options):
     absent = {name for name, reason in reasons.items() if reason is not None}
     assert absent == {
         "full-fine-tuning", "full-fine-tuning-bm25-3", "shared-lora", "wrong-repository-snippet",
-        "per-repository-lora/mean",
+        "per-repository-lora/mean", "matched-lora/mean", "matched-lora-7/mean",
         *(n for n in reasons if n.startswith(("code2lora", "ledger"))),
     }  # fmt: skip
     assert "no population" in reasons["ledger-64"]

@@ -44,7 +44,7 @@ class TrainingPlan:
         epochs: with fewer tokens than ``n_steps`` read, steps end after this many passes.
         row_tokens: tokens per row; clipped to the model's window.
         learning_rate: peak, after a linear warm-up of a tenth, falling linearly to 0.
-        rank, alpha: of a LoRA on all seven projections; unused by full fine-tuning.
+        rank, alpha: of every pair of a LoRA; unused by full fine-tuning.
     """
 
     n_steps: int = 40
@@ -90,9 +90,15 @@ def load_trainable(folder: Path) -> Any:
 
 
 def train_lora(
-    folder: Path, files: Sequence[SourceFile], tokenizer: Tokenizer, plan: TrainingPlan
+    folder: Path,
+    files: Sequence[SourceFile],
+    tokenizer: Tokenizer,
+    plan: TrainingPlan,
+    modules: Sequence[str] = PROJECTION_NAMES,
 ) -> LoraAdapter:
     """A LoRA of the backbone in ``folder``, trained with peft, saved by it and read by us.
+
+    ``modules`` are the projections that get a pair: names for every layer's, or paths.
 
     Raises:
         ValueError: the files hold no text.
@@ -103,7 +109,7 @@ def train_lora(
     config = LoraConfig(
         r=plan.rank,
         lora_alpha=plan.alpha,
-        target_modules=list(PROJECTION_NAMES),
+        target_modules=list(modules),
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():

@@ -1,6 +1,7 @@
 """The ledger over the known tree, at once: its adapter, a low-rank one, and a shuffled control."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -119,19 +120,33 @@ class TreeLedger:
     def _write(self, blocks: Sequence[Block], ladder: Ladder) -> Writes:
         return join([self._writer.writes(block, ladder) for block in blocks])
 
+    def written_texts(self, target: Target) -> dict[str, str]:
+        """By path, the text of the blocks that are written: what a rival may learn from.
+
+        Raises:
+            CannotPrepare, LeakFound: as ``readout``.
+        """
+        texts: dict[str, list[str]] = defaultdict(list)
+        for path, block in self._drawn(target):
+            texts[path].append(block.text)
+        return {path: "\n".join(parts) for path, parts in texts.items()}
+
     def _blocks(self, target: Target) -> list[Block]:
-        """Of files in an order that path and seed decide, until there is enough to write."""
+        return [block for _, block in self._drawn(target)]
+
+    def _drawn(self, target: Target) -> list[tuple[str, Block]]:
+        """Path and block, of files in an order that path and seed decide, until there is enough."""
 
         def place(path: str) -> bytes:
             return hashlib.sha256(f"{target.seed} {path}".encode()).digest()
 
         files = sorted(read_known_tree(target).files, key=lambda file: place(file.path))
-        found: list[Block] = []
+        found: list[tuple[str, Block]] = []
         n_tokens = 0
-        for block in (block for file in files for block in blocks_of(file.path, file.text)):
+        for file, block in ((f, b) for f in files for b in blocks_of(f.path, f.text)):
             if n_tokens >= self.plan.most_tokens:
                 break
-            found.append(block)
+            found.append((file.path, block))
             n_tokens += len(self._model.tokenizer.encode(block.text))
         if n_tokens < LEAST_TOKENS:
             raise CannotPrepare(

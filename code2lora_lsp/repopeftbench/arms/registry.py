@@ -3,8 +3,8 @@
 backbone  longer-prompt  bm25-3  bm25-8  dense-3  dense-8  dependencies
 nearest-snippet  wrong-repository-snippet  unigram-cache  sharp  ledger-sharp
 full-fine-tuning  full-fine-tuning-bm25-3
-X = shared-lora | per-repository-lora | code2lora-static | code2lora-evo
-    | ledger | ledger-64 | ledger-shuffled | an arm given
+X = shared-lora | per-repository-lora | matched-lora | matched-lora-7
+    | code2lora-static | code2lora-evo | ledger | ledger-64 | ledger-shuffled | an arm given
 X/mean  X/other:<owner>/<name>  X/stale:<k>
 """
 
@@ -35,6 +35,11 @@ from code2lora_lsp.repopeftbench.arms.full_fine_tuning import (
 )
 from code2lora_lsp.repopeftbench.arms.gradient import TrainingPlan
 from code2lora_lsp.repopeftbench.arms.ledger import LedgerArm, LedgerPlan, TreeLedger
+from code2lora_lsp.repopeftbench.arms.matched_lora import (
+    MATCHED_PLAN,
+    MATCHED_PLAN_7,
+    MatchedLoraArm,
+)
 from code2lora_lsp.repopeftbench.arms.oracle import NearestSnippetArm, WrongRepositorySnippetArm
 from code2lora_lsp.repopeftbench.arms.plain import BackboneArm, LongerPromptArm
 from code2lora_lsp.repopeftbench.arms.retrieval import bm25_arm, dense_arm
@@ -75,6 +80,7 @@ class ArmOptions:
         encoder_folder: a Hugging Face encoder, for the dense arms and for checkpoints that need
             it; ``None`` embeds with the backbone.
         repository_plan: training of each per-repository LoRA.
+        matched_plan, matched_plan_7: of the LoRAs that read what the ledger reads.
         shared_plan: training of the shared LoRA and, at its own rate, of full fine-tuning.
         population: a backbone's population statistics, made by ``training.population``.
         ledger_plan: how the ledger arms write and read out.
@@ -92,6 +98,8 @@ class ArmOptions:
     static_checkpoint: Path | None = None
     encoder_folder: Path | None = None
     repository_plan: TrainingPlan = field(default_factory=TrainingPlan)
+    matched_plan: TrainingPlan = MATCHED_PLAN
+    matched_plan_7: TrainingPlan = MATCHED_PLAN_7
     shared_plan: TrainingPlan = field(default_factory=lambda: TrainingPlan(n_steps=200))
     learning_rates: Sequence[float] = LEARNING_RATES
     fine_tuning_rate: float = LEARNING_RATE
@@ -170,12 +178,12 @@ class Arms:
     def _without_adapter(self) -> list[Arm]:
         options = self._options
         scorer = options.scorer
-        fine_tuned = self._fine_tuned()
+        fine_tuned, vectors = self._fine_tuned(), options.work_folder / "vectors"
         return [
             BackboneArm(scorer),
             LongerPromptArm(scorer),
             *(bm25_arm(scorer, k) for k in N_SNIPPETS),
-            *(dense_arm(scorer, k, lambda: self._encoder) for k in N_SNIPPETS),
+            *(dense_arm(scorer, k, lambda: self._encoder, vectors) for k in N_SNIPPETS),
             DependenciesArm(scorer),
             NearestSnippetArm(scorer),
             WrongRepositorySnippetArm(scorer, options.targets),
@@ -199,16 +207,17 @@ class Arms:
             PerRepositoryLoraArm(options.model_folder, tokenizer, options.repository_plan),
             Code2LoraStaticArm(self._followed(options.static_checkpoint, options.checkpoint)),
             Code2LoraEvoArm(self._followed(options.checkpoint)),
-            *self._ledger_arms(),
+            *self._of_the_ledgers_text(),
             *options.adapter_arms,
         ]
 
-    def _ledger_arms(self) -> list[AdapterArm]:
+    def _of_the_ledgers_text(self) -> list[AdapterArm]:
         options = self._options
-        ledger = TreeLedger(
-            options.scorer.model, options.model_folder, options.population, options.ledger_plan
-        )
+        folder, tokenizer = options.model_folder, options.scorer.model.tokenizer
+        ledger = TreeLedger(options.scorer.model, folder, options.population, options.ledger_plan)
         return [
+            MatchedLoraArm(ledger, folder, tokenizer, options.matched_plan),
+            MatchedLoraArm(ledger, folder, tokenizer, options.matched_plan_7, is_everywhere=True),
             LedgerArm(ledger),
             LedgerArm(ledger, LEDGER_RANK),
             LedgerArm(ledger, is_shuffled=True),

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,13 @@ from code2lora_lsp.repopeftbench.arms.chunks import (
     cut_chunks,
     query_text,
 )
+from code2lora_lsp.repopeftbench.arms.kept_vectors import kept_vectors
 from code2lora_lsp.repopeftbench.arms.known_tree import read_known_tree
 from code2lora_lsp.repopeftbench.arms.prepared import PreparedScorer
 from code2lora_lsp.repopeftbench.arms.words import words_of
 from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.repopeftbench.prompts import Snippet
+from code2lora_lsp.repopeftbench.results import file_name
 from code2lora_lsp.repopeftbench.scoring import Scorer
 
 QUERY_TOKENS = 512
@@ -63,9 +66,17 @@ class Bm25Index:
 class DenseIndex:
     """Chunks ranked by the cosine of their mean-pooled vectors with the query's."""
 
-    def __init__(self, chunks: Sequence[Chunk], encoder: TextEncoder) -> None:
+    def __init__(
+        self, chunks: Sequence[Chunk], encoder: TextEncoder, vectors_path: Path | None = None
+    ) -> None:
+        """``vectors_path`` is a file of this encoder's vectors that need not exist."""
         self._chunks, self._encoder = chunks, encoder
-        self._vectors = self._embed([chunk.text for chunk in chunks])  # [n, E]
+        texts = [chunk.text for chunk in chunks]
+        self._vectors = (  # [n, E]
+            self._embed(texts)
+            if vectors_path is None
+            else kept_vectors(vectors_path, texts, self._embed)
+        )
 
     @property
     def size_bytes(self) -> int:
@@ -96,7 +107,7 @@ class RetrievalArm:
         name: str,
         scorer: Scorer,
         n_snippets: int,
-        build: Callable[[list[Chunk]], Index],
+        build: Callable[[Target, list[Chunk]], Index],
         why_not: Callable[[], str | None],
     ) -> None:
         self.name = name
@@ -114,7 +125,7 @@ class RetrievalArm:
         started_s = time.perf_counter()
         recipe = chunk_recipe(self._scorer.prompts.context_tokens, self._n_snippets)
         tree = read_known_tree(target)
-        index = self._build(cut_chunks(tree, self._scorer.model.tokenizer, recipe))
+        index = self._build(target, cut_chunks(tree, self._scorer.model.tokenizer, recipe))
         cost = Cost(time.perf_counter() - started_s, stored_bytes=index.size_bytes)
 
         def snippets(item: Item) -> list[Snippet]:
@@ -125,7 +136,12 @@ class RetrievalArm:
 
 def bm25_arm(scorer: Scorer, n_snippets: int, name: str = "") -> RetrievalArm:
     """``bm25-k``; another ``name`` where the scorer's model is not the backbone."""
-    return RetrievalArm(name or f"bm25-{n_snippets}", scorer, n_snippets, Bm25Index, why_no_bm25)
+
+    def build(target: Target, chunks: list[Chunk]) -> Bm25Index:
+        del target
+        return Bm25Index(chunks)
+
+    return RetrievalArm(name or f"bm25-{n_snippets}", scorer, n_snippets, build, why_no_bm25)
 
 
 def why_no_bm25() -> str | None:
@@ -135,14 +151,23 @@ def why_no_bm25() -> str | None:
 
 
 def dense_arm(
-    scorer: Scorer, n_snippets: int, encoder: Callable[[], TextEncoder | None]
+    scorer: Scorer,
+    n_snippets: int,
+    encoder: Callable[[], TextEncoder | None],
+    folder: Path | None = None,
 ) -> RetrievalArm:
-    """``dense-k`` through what ``encoder`` gives; an arm that cannot run where it gives none."""
+    """``dense-k`` through what ``encoder`` gives; an arm that cannot run where it gives none.
 
-    def build(chunks: list[Chunk]) -> DenseIndex:
+    With a ``folder``, the vectors of each repository's chunks are kept there.
+    """
+
+    def build(target: Target, chunks: list[Chunk]) -> DenseIndex:
         found = encoder()
         assert found is not None, "why_not was not asked"
-        return DenseIndex(chunks, found)
+        if folder is None:
+            return DenseIndex(chunks, found)
+        name = f"{file_name(target.repository)}.{n_snippets}@{found.encoder_id}.safetensors"
+        return DenseIndex(chunks, found, folder / name)
 
     def why_not() -> str | None:
         try:
