@@ -136,7 +136,7 @@ def request_for(
 ) -> CompletionRequest:
     """The question in the backend's words."""
     offset = document.lines.offset_at(question.position)
-    root = ls.session.repositories.root_of(document.path)
+    root = ls.session.root_for(document)
     inside = document.path.relative_to(root) if document.path and root else None
     text, start, end = _selected(question, document, offset)
     return CompletionRequest(

@@ -14,7 +14,7 @@ from code2lora_lsp.runtime.api import EXPORT_RANK, Backend, EngineState, Reason
 from code2lora_lsp.server import protocol
 from code2lora_lsp.server.language_server import Code2LoraServer
 from code2lora_lsp.server.lifecycle import start_backend
-from code2lora_lsp.server.session import path_of
+from code2lora_lsp.server.places import path_named, path_of_document
 from code2lora_lsp.server.status import announce, backend_status, full_status
 from code2lora_lsp.server.wire import Refused
 
@@ -24,9 +24,14 @@ _KNOWN = ("folder", "uri", "language", "enabled", "to", "rank")
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a command is about; all of it optional."""
+    """What a command is about; all of it optional.
+
+    Attributes:
+        is_in_no_file: the document given is in none, and ``path`` is ``None``.
+    """
 
     path: Path | None = None
+    is_in_no_file: bool = False
     language: str | None = None
     enabled: bool | None = None
     to: Path | None = None
@@ -49,11 +54,12 @@ class Arguments:
             raise Refused(f"expected a path, a URI or an object, got {raw!r}")
         if unknown := sorted(set(raw) - set(_KNOWN)):
             raise Refused(f"unknown argument {unknown[0]!r}; known here: {', '.join(_KNOWN)}")
-        place = _typed(raw, "uri", str) or _typed(raw, "folder", str)
+        uri, folder = _typed(raw, "uri", str), _typed(raw, "folder", str)
+        path = path_of_document(uri) if uri else path_named(folder) if folder else None
         language, enabled = _typed(raw, "language", str), _typed(raw, "enabled", bool)
         to, rank = _typed(raw, "to", str), _typed(raw, "rank", int)
-        path = _path(place) if place else None
-        return cls(path, language, enabled, _path(to) if to else None, rank)
+        in_no_file = bool(uri) and path is None
+        return cls(path, in_no_file, language, enabled, path_named(to) if to else None, rank)
 
 
 def _typed(raw: dict[str, Any], name: str, kind: type[T]) -> T | None:
@@ -61,13 +67,6 @@ def _typed(raw: dict[str, Any], name: str, kind: type[T]) -> T | None:
     if value is None or isinstance(value, kind):
         return value
     raise Refused(f"argument {name!r}: expected {kind.__name__}, got {value!r}")
-
-
-def _path(place: str) -> Path:
-    path = path_of(place) if ":/" in place else Path(place)
-    if path is None or not path.is_absolute():
-        raise Refused(f"expected a file URI or an absolute path, got {place!r}")
-    return path.resolve()
 
 
 async def refresh_adapter(ls: Code2LoraServer, *given: object) -> protocol.Json:
@@ -153,6 +152,8 @@ def _toggle(ls: Code2LoraServer, arguments: Arguments) -> protocol.Json:
     session, toggles = ls.session, ls.session.toggles
     if arguments.language and arguments.path:
         raise Refused("a toggle is for a language or for a folder, not for both at once")
+    if arguments.is_in_no_file:
+        raise Refused("this document is in no file: give a folder, a language or nothing")
     if arguments.language:
         language = arguments.language
         on = _flipped(arguments, is_on=session.language_on(language))
@@ -176,9 +177,12 @@ def _roots(ls: Code2LoraServer, arguments: Arguments) -> list[Path]:
     followed = ls.session.repositories.roots()
     if not followed:
         raise Refused("no repository is followed: open a folder or a file inside a git work tree")
-    if arguments.path is None:
+    if arguments.is_in_no_file:
+        root = ls.session.folder_root()
+    elif arguments.path is None:
         return followed
-    root = ls.session.repositories.root_of(arguments.path)
+    else:
+        root = ls.session.repositories.root_of(arguments.path)
     if root is None:
         known = ", ".join(str(root) for root in followed)
         raise Refused(f"{arguments.path} is in no followed repository; followed are: {known}")

@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from code2lora_lsp.config import state_root
 from code2lora_lsp.runtime.commit_records import (
@@ -13,7 +12,7 @@ from code2lora_lsp.runtime.commit_records import (
 )
 from code2lora_lsp.server import protocol
 from code2lora_lsp.server.language_server import Code2LoraServer
-from code2lora_lsp.server.session import path_of
+from code2lora_lsp.server.places import path_named, path_of_document
 from code2lora_lsp.server.wire import Refused
 
 MOST_COMMITS = 200
@@ -53,26 +52,11 @@ def _decoded(ls: Code2LoraServer, params: object) -> tuple[Path | None, int]:
 
 
 def _root(ls: Code2LoraServer, given: protocol.Json) -> Path | None:
-    root, uri = given.get("root"), given.get("uri")
-    if not root and uri is None:
-        return ls.session.active_root()
-    path = _path(root or uri)
-    if path is None and not root and _is_uri(uri):
-        return ls.session.folder_root()
-    if path is None:
-        raise Refused(f"expected an absolute path or a file URI, got {root or uri!r}")
-    known = ls.session.repositories.root_of(path)
-    return path if known is None and root else known
-
-
-def _path(place: object) -> Path | None:
-    """An absolute path, or the one a file URI names, links resolved."""
-    if not isinstance(place, str):
-        return None
-    path = path_of(place) if ":/" in place else Path(place)
-    return path.resolve() if path is not None and path.is_absolute() else None
-
-
-def _is_uri(place: object) -> bool:
-    """Whether it names a document at all; one letter before the colon is a drive."""
-    return isinstance(place, str) and len(urlsplit(place).scheme) > 1
+    session = ls.session
+    if given.get("root"):
+        path = path_named(given["root"])
+        return session.repositories.root_of(path) or path
+    if given.get("uri") is None:
+        return session.active_root()
+    document = path_of_document(given["uri"])
+    return session.repositories.root_of(document) if document else session.folder_root()

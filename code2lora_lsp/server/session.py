@@ -165,9 +165,13 @@ class Session:
     def active_root(self) -> Path | None:
         """The repository the user works in: the active file's, or the workspace folder's."""
         document = self.documents.get(self.active or "")
-        if document and document.path:
-            return self.repositories.root_of(document.path)
-        return self.folder_root()
+        return self.root_for(document) if document else self.folder_root()
+
+    def root_for(self, document: OpenDocument) -> Path | None:
+        """The repository that a document's completions know."""
+        if document.path is None:
+            return self.folder_root()
+        return self.repositories.root_of(document.path)
 
     def folder_root(self) -> Path | None:
         """The repository of a document that is in no file, such as an untitled one.

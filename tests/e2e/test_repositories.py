@@ -124,6 +124,25 @@ def test_commands_act_on_the_repository_that_is_meant(tree):
         assert "unknown argument 'fodler'; known here: folder, uri, language" in error.message
 
 
+def test_a_document_in_no_file_is_completed_with_what_the_workspace_folder_knows(tree):
+    with fake_client() as client:
+        client.initialize(folders=[tree / "loose", tree / "one", tree / "two"])
+        client.wait_ready()
+        client.wait_until(lambda: len(client.status()["repositories"]) == 2)
+        client.open("untitled:Untitled-1", plan() + "x")
+        assert len(client.inline("untitled:Untitled-1", 1, 1)) == 1
+        asked = client.inside()["requests"][-1]
+        assert (asked["repository"], asked["path"]) == (str(tree / "one"), None)
+        argument = {"uri": "untitled:Untitled-1"}
+        refreshed = client.execute("code2lora.refreshAdapter", argument).result()["refreshed"]
+        assert refreshed == [str(tree / "one")]
+        rolled = client.execute("code2lora.rollBackAdapter", argument).result()
+        assert rolled["root"] == str(tree / "one")
+        error = client.execute("code2lora.toggleCompletions", argument).error()
+        assert "in no file: give a folder, a language or nothing" in error.message
+        assert len(client.inline("untitled:Untitled-1", 1, 1)) == 1
+
+
 def test_toggles_and_the_model_switch(tree):
     path = (tree / "one/a.py").as_uri()
     with fake_client() as client:
