@@ -16,6 +16,9 @@ return {
     ['code2lora/statusChanged'] = function(_, status, context)
       require('code2lora.status').changed(status, context.client_id)
     end,
+    ['code2lora/historyChanged'] = function(_, changed)
+      require('code2lora.history').changed(changed)
+    end,
   },
   on_exit = restart.exited,
 }

@@ -4,6 +4,9 @@ local ask = require('code2lora.ask')
 
 local M = {}
 
+---@type table<integer, { root?: string, read: fun() }> the buffers that are open
+local views = {}
+
 local BAR_WIDTH = 6
 local BARS = { '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█' }
 
@@ -142,6 +145,12 @@ local function new_view(bufnr, read)
   vim.fn.matchadd('Comment', '^\\(moved\\|lines this\\).*')
   vim.keymap.set('n', 'q', '<Cmd>bwipeout<CR>', { buffer = view, nowait = true })
   vim.keymap.set('n', 'R', read, { buffer = view, nowait = true })
+  vim.api.nvim_create_autocmd('BufWipeout', {
+    buffer = view,
+    callback = function()
+      views[view] = nil
+    end,
+  })
   return view
 end
 
@@ -154,10 +163,21 @@ function M.open(bufnr)
       if not view or not vim.api.nvim_buf_is_valid(view) then
         view = new_view(bufnr, read)
       end
+      views[view] = { root = ask.known(result.root) and result.root or nil, read = read }
       show(view, result)
     end)
   end
   read()
+end
+
+--- `code2lora/historyChanged`: what is shown of that repository is read again.
+---@param changed { root: string, commit: string }
+function M.changed(changed)
+  for _, view in pairs(views) do
+    if view.root == changed.root then
+      view.read()
+    end
+  end
 end
 
 return M
