@@ -121,8 +121,9 @@ def run(plan: Plan, shard: Shard | None = None) -> list[NotRun]:
     absent = {arm.arm for arm in not_run}
     arms = [arm for arm in plan.arms if arm.name not in absent]
     mine = shard.of(plan.asked)
+    # State by state: what one arm read of a repository, the next one finds remembered.
     todo = [
-        (arm, one, files) for arm in arms for one in mine if (files := _missing(plan, arm, one))
+        (arm, one, files) for one in mine for arm in arms if (files := _missing(plan, arm, one))
     ]
     with announcing(sum(len(f.items) for *_, files in todo for f in files)) as announcer:
         for arm, one, files in todo:
