@@ -6,7 +6,7 @@ from pathlib import Path
 
 DESCRIPTION = """RepoPeftBench: measure what an adapter knows of a repository.
 
-  code2lora-lsp bench build CLONE... --output ITEMS --frequency TABLE   tasks from git histories
+  code2lora-lsp bench build CLONE... --output ITEMS    tasks from git histories
   code2lora-lsp bench demand ITEMS                     do these items need the repository at all?
   code2lora-lsp bench run ITEMS --arms backbone,bm25-3 ask arms; resumes where it was stopped
   code2lora-lsp bench report ITEMS                     results.jsonl, report.md and pictures
@@ -56,8 +56,9 @@ def _add_build(
     parser.add_argument("clones", nargs="+", metavar="CLONE")
     parser.add_argument("--output", type=Path, required=True, metavar="ITEMS")
     parser.add_argument(
-        "--frequency", type=Path, required=True, metavar="TABLE",
-        help="names of training repositories, made by `python -m …repopeftbench.identifiers`",
+        "--frequency", type=Path, metavar="TABLE",
+        help="names of training repositories, made by `python -m …repopeftbench.identifiers`; "
+        "nano's if not given",
     )  # fmt: skip
     for name, metavar, words in BUILD_OPTIONS:
         parser.add_argument(name, metavar=metavar, help=words)

@@ -17,7 +17,7 @@ from code2lora_lsp.repopeftbench.added_lines import AddedLinesPlan
 from code2lora_lsp.repopeftbench.build_plan import TASKS, BuildPlan, Clone
 from code2lora_lsp.repopeftbench.build_repository import build_repository
 from code2lora_lsp.repopeftbench.hidden_files import HiddenFilePlan
-from code2lora_lsp.repopeftbench.identifiers import IdentifierFrequency
+from code2lora_lsp.repopeftbench.identifiers import IdentifierFrequency, embedded_table
 from code2lora_lsp.repopeftbench.item_folder import BuiltRepository, clone_git_dir, write_folder
 from code2lora_lsp.repopeftbench.knowledge import KnowledgePlan
 from code2lora_lsp.repopeftbench.windows import Encode
@@ -91,7 +91,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("clones", nargs="+", metavar="CLONE")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True, help="folder of the backbone")
-    parser.add_argument("--frequency", type=Path, required=True, help="made by `…identifiers`")
+    parser.add_argument(
+        "--frequency", type=Path, default=embedded_table(), help="made by `…identifiers`"
+    )
     parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated")
     parser.add_argument("--per-repository", type=int, default=150, help="filtered knowledge items")
     parser.add_argument("--unfiltered", type=int, default=40)

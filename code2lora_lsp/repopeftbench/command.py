@@ -64,8 +64,9 @@ def run_bench(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _build(arguments: argparse.Namespace, settings: Settings) -> int:
-    given = [*arguments.clones, "--output", arguments.output, "--frequency", arguments.frequency]
+    given = [*arguments.clones, "--output", arguments.output]
     given += ["--model", backbone_folder(settings), *(["--final"] if arguments.final else [])]
+    given += [] if arguments.frequency is None else ["--frequency", arguments.frequency]
     for name, *_ in BUILD_OPTIONS:
         value = getattr(arguments, name[2:].replace("-", "_"))
         given += [] if value is None else [name, value]

@@ -18,6 +18,7 @@ from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
+from code2lora_lsp.config import models_root
 from code2lora_lsp.errors import ConfigError
 from code2lora_lsp.neural.atomic_file import write_text
 from code2lora_lsp.training.corpus import read_shards
@@ -28,6 +29,9 @@ RARE_REPOSITORIES = 2
 """A name is rare when at most so many training repositories have it (conditioning.md, 3.2)."""
 
 SHORTEST_CHARS = 4
+
+EMBEDDED_TABLE = Path("nano", "training_names.json")
+"""Under ``models``: counted over the repositories that ``nano`` was trained on."""
 
 _LEXEMES = re.compile(
     r"""[rRbBuUfF]{0,2}(?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''"""
@@ -114,6 +118,11 @@ class IdentifierFrequency:
         if kind != (FORMAT, RARE_REPOSITORIES + 1):
             raise ConfigError(_not_a_table(path, f"it holds format and least count {kind}"))
         return table
+
+
+def embedded_table() -> Path:
+    """The table that ships with the models."""
+    return models_root() / EMBEDDED_TABLE
 
 
 def _not_a_table(path: Path, why: str) -> str:

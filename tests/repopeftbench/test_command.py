@@ -6,7 +6,11 @@ import sys
 import pytest
 
 from code2lora_lsp import cli
-from code2lora_lsp.repopeftbench.identifiers import count_repositories
+from code2lora_lsp.repopeftbench.identifiers import (
+    IdentifierFrequency,
+    count_repositories,
+    embedded_table,
+)
 from code2lora_lsp.training.splits import Split, split_of
 from tests.gitrepo import GitRepo
 
@@ -82,6 +86,17 @@ def test_build_hands_its_options_to_the_builder(items):
     manifest = json.loads((items / "manifest.json").read_text())
     assert [one["repository"] for one in manifest["repositories"]] == HELD_OUT
     assert manifest["options"]["tasks"] == ["knowledge", "static"]
+
+
+def test_without_a_table_the_shipped_one_says_which_names_are_common(tmp_path):
+    clone = a_clone(tmp_path, HELD_OUT[0], ["walrus", "badger", "heron", "marten", "weasel"])
+    options = ("--tasks", "static", "--output", tmp_path / "items")
+    assert bench("build", clone, *options) == 0
+    built = json.loads((tmp_path / "items/manifest.json").read_text())["options"]
+    table = IdentifierFrequency.read(embedded_table())
+    assert built["training_repositories"] == table.n_repositories > 100
+    assert not table.is_rare("ABCMeta")
+    assert table.is_rare("walrus_shelf")
 
 
 def test_run_says_how_far_it_is_and_does_nothing_twice(answered, capsys):
