@@ -116,6 +116,9 @@ def main() -> None:
         git(None, "clone", "--quiet", "--no-hardlinks", str(source), str(folder))
         os.environ.setdefault("XDG_CACHE_HOME", str(Path(scratch) / "cache"))
         run(folder)
+    command = Path(sys.executable).with_name("code2lora-lsp")
+    if command.is_file():
+        say(f"what your editor starts: {command}")
 
 
 def find_repository(folder: Path) -> Path:

@@ -37,6 +37,9 @@ def test_the_demo_shows_the_first_adapter_the_one_of_head_and_the_one_of_a_commi
     assert f"@ {repo.head[:7]}" in done.stdout
     assert re.search(rf"known after .*: (adapter|names)[\w, ]+ @ (?!{repo.head[:7]})", done.stdout)
     assert done.stdout.count("completion after") == 2
+    started = Path(done.stdout.splitlines()[-1].split(": ", 1)[1])
+    assert started.is_file()
+    assert started.name == "code2lora-lsp"
     before, after = done.stdout.split("committed status_summary.py")
     assert "_line⟧" not in before
     assert "_line⟧" in after, "what the commit brought is offered"
