@@ -3,11 +3,11 @@ import * as path from "node:path";
 import * as vscode from "vscode";
 import { type ExecuteCommandSignature, ExecuteCommandRequest } from "vscode-languageclient/node";
 import type { Comparisons } from "./comparison";
-import { type Connection, messageOf } from "./connection";
+import { type Connection, listedLanguages, messageOf } from "./connection";
 import { debugInformation } from "./debugInformation";
 import { STATUS, type Status } from "./protocol";
 import { asOption, changedSettings, type Manifest } from "./settings";
-import { type Toggle, Toggles } from "./toggles";
+import { isServed, type Toggle, Toggles } from "./toggles";
 
 const TOGGLE = "code2lora.toggleCompletions";
 const ACCEPTED = "code2lora.accepted";
@@ -93,7 +93,19 @@ export class Commands {
 
   async #toggleForLanguage(): Promise<void> {
     const language = this.editor()?.document.languageId;
-    await (language ? toggle({ language }) : Promise.reject(new Error("open a file first: its language is meant")));
+    if (!language) {
+      throw new Error("open a file first: its language is meant");
+    }
+    await (isServed(listedLanguages(), language) ? toggle({ language }) : this.#offerToList(language));
+  }
+
+  /** No switch helps where the server hears of no such document; listed, the language is served after a restart. */
+  async #offerToList(language: string): Promise<void> {
+    const message = `code2lora: nothing is offered for ${language}: "code2lora.completion.languages" does not list it.`;
+    if (await vscode.window.showInformationMessage(message, "Add It")) {
+      this.toggles.remember({ language }, true); // it may have been switched off while it was listed
+      await listLanguage(language);
+    }
   }
 
   /** The workspace folder of the document in use; outside of all, the folder it is in. */
@@ -160,6 +172,14 @@ export class Commands {
 
 async function toggle(what: Toggle): Promise<void> {
   await vscode.commands.executeCommand(TOGGLE, what);
+}
+
+/** Into the setting where it is: this workspace's, else the user's. The change restarts the server. */
+async function listLanguage(language: string): Promise<void> {
+  const settings = vscode.workspace.getConfiguration("code2lora");
+  const isOfWorkspace = settings.inspect("completion.languages")?.workspaceValue !== undefined;
+  const target = isOfWorkspace ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global;
+  await settings.update("completion.languages", [...listedLanguages(), language], target);
 }
 
 /** A new folder inside one the user chooses, as an absolute path where the server runs. */
