@@ -255,6 +255,30 @@ def test_the_logs_command_shows_the_end_of_the_log(editor):
     editor.press(":tabclose<CR>")
 
 
+def test_commands_about_the_server_are_there_where_no_buffer_is_served(editor):
+    editor.press(":new notes.txt<CR>:LspCode2LoraStatus<CR>")
+    editor.wait_until("status", lambda: "code2lora: adapter @ a1b2c3" in messages(editor))
+    editor.press(":LspCode2LoraUnload<CR>")
+    editor.wait_until("unload", lambda: "the model is unloaded" in messages(editor))
+    editor.press(":LspCode2LoraLoad<CR>")
+    editor.wait_until("load", lambda: "loading the model" in messages(editor))
+
+
+def test_a_server_that_was_not_found_is_started_once_its_command_is_right(tmp_path):
+    file = tmp_path / "shop.py"
+    file.write_text(DOCUMENT)
+    config = readme_lines().replace(sys.executable, "gone-python")
+    with neovim(config, file, tmp_path / "home", PYTHONPATH=str(ROOT)) as editor:
+        editor.press(":LspCode2LoraStatus<CR>")
+        editor.wait_until("word of it", lambda: "no server runs; :LspCode2Lora" in messages(editor))
+        editor.press(":LspCode2LoraRestart<CR>")
+        editor.wait_until("reason", lambda: "gone-python was not found" in messages(editor))
+        cmd = f'{{ "{sys.executable}", "-m", "tests.e2e.fake_server" }}'
+        editor.lua(f'vim.lsp.config("code2lora_lsp", {{ cmd = {cmd} }})')
+        editor.press(":LspCode2LoraRestart<CR>")
+        editor.wait_until("server", lambda: editor.lua(f"{CLIENT} and true"))
+
+
 def test_a_server_that_is_restarted_or_killed_serves_the_same_buffers_again(tmp_path):
     with editing(tmp_path, readme_lines() + KEYS) as editor:
         process = "vim.lsp.get_clients()[1] and vim.lsp.get_clients()[1].id"
