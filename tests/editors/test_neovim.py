@@ -214,6 +214,16 @@ def test_the_toggle_command_switches_off_and_on_again(editor, scope, said):
         editor.wait_until(state, lambda s=state: f"completions {s}: {said}" in messages(editor))
 
 
+def test_the_folder_of_a_buffer_without_a_name_is_the_one_neovim_is_in(editor):
+    editor.press(":enew | set filetype=python<CR>")
+    editor.wait_until("client", lambda: editor.lua(f"{CLIENT} and true"))
+    folder = editor.lua("vim.uv.fs_realpath(vim.fn.getcwd())")
+    for state in ("off", "on"):
+        editor.press(":messages clear | LspCode2LoraToggle folder<CR>")
+        said = f"completions {state}: folder {folder}"
+        editor.wait_until(said, lambda said=said: said in messages(editor).replace("\n", ""))
+
+
 def test_a_toggle_of_something_unknown_names_what_is_known(editor):
     editor.press(":LspCode2LoraToggle galaxy<CR>")
     editor.wait_until(

@@ -10,6 +10,12 @@ end
 
 local SCOPES = { 'everywhere', 'folder', 'language' }
 
+--- The folder of a buffer's file; Neovim's own where it has no file yet.
+local function folder_of(bufnr)
+  local name = vim.api.nvim_buf_get_name(bufnr)
+  return name == '' and vim.fn.getcwd() or vim.fs.dirname(name)
+end
+
 local function toggle(bufnr, options)
   if options.args ~= '' and not vim.list_contains(SCOPES, options.args) then
     local message = ('%q: expected %s'):format(options.args, table.concat(SCOPES, ', '))
@@ -17,7 +23,7 @@ local function toggle(bufnr, options)
   end
   local arguments = {
     language = { language = vim.bo[bufnr].filetype },
-    folder = { folder = vim.fs.dirname(vim.api.nvim_buf_get_name(bufnr)) },
+    folder = { folder = folder_of(bufnr) },
   }
   ask.execute(bufnr, 'toggleCompletions', arguments[options.args], function(result)
     ask.tell(('completions %s: %s'):format(result.enabled and 'on' or 'off', result.scope))
