@@ -246,6 +246,19 @@ def test_the_history_command_opens_a_buffer_that_q_closes(editor):
     editor.wait_until("closed", lambda: editor.lua("#vim.api.nvim_list_wins()") == 1)
 
 
+def test_the_history_that_is_open_is_gone_to_and_can_be_read_when_its_file_is_closed(editor):
+    editor.press(":LspCode2LoraHistory<CR>")
+    editor.wait_until("history", lambda: "Followed in" in editor.screen())
+    editor.press("<C-w>p:LspCode2LoraHistory<CR>")
+    editor.wait_until("history", lambda: editor.lua("vim.bo.filetype") == "code2lorahistory")
+    assert editor.lua("#vim.api.nvim_list_wins()") == 2
+    editor.press("<C-w>p:enew | bwipeout! shop.py<CR><C-w>p")
+    editor.lua("vim.cmd('set modifiable | 1delete | messages clear')")
+    editor.press("R")
+    editor.wait_until("history", lambda: "Followed in" in editor.screen())
+    assert messages(editor) == ""
+
+
 def test_the_compare_command_shows_both_completions(editor):
     editor.press(":LspCode2LoraCompare<CR>")
     editor.wait_until("comparison", lambda: "# without" in editor.screen())
