@@ -64,7 +64,7 @@ export class Commands {
 
   /** Undefined: the user thought better of it. */
   async #argumentsOf(command: string): Promise<unknown[] | undefined> {
-    const uri = this.#document()?.toString();
+    const uri = this.editor()?.document.uri.toString(); // in no file: the server takes the first folder with a repository
     if (command === "code2lora.exportAdapter") {
       const to = await folderForExport();
       return to === undefined ? undefined : [{ uri, to }];
@@ -86,7 +86,7 @@ export class Commands {
     }
   }
 
-  #document(): vscode.Uri | undefined {
+  #file(): vscode.Uri | undefined {
     const uri = this.editor()?.document.uri;
     return uri?.scheme === "file" ? uri : undefined;
   }
@@ -110,7 +110,7 @@ export class Commands {
 
   /** The workspace folder of the document in use; outside of all, the folder it is in. */
   async #toggleForFolder(): Promise<void> {
-    const uri = this.#document();
+    const uri = this.#file();
     if (!uri) {
       throw new Error("open a file first: its folder is meant");
     }
@@ -141,7 +141,7 @@ export class Commands {
   }
 
   #folder(): string | undefined {
-    const uri = this.#document();
+    const uri = this.#file();
     return ((uri && vscode.workspace.getWorkspaceFolder(uri)) ?? vscode.workspace.workspaceFolders?.[0])?.uri.fsPath;
   }
 
