@@ -17,6 +17,8 @@ pytestmark = needs_neovim()
 SUGGESTION = "total += price"
 DOCUMENT = f'# fake: {{"text": "{SUGGESTION}"}}\ntotal = price = 0\n'
 CLIENT = 'vim.lsp.get_clients({name = "code2lora_lsp", bufnr = 0})[1]'
+LATE_S = 3.0
+"""Seconds until the fake server answers: asked after an accepted part, it would begin anew."""
 KEYS = """
 for keys, what in pairs({ ["<C-f>"] = "accept", ["<C-g>w"] = "accept-word",
                           ["<C-g>l"] = "accept-line", ["<C-g>n"] = "next" }) do
@@ -131,6 +133,7 @@ def test_accepting_after_typing_something_else_inserts_nothing(editor):
 
 
 def test_words_are_accepted_one_by_one_and_the_rest_stays_on_the_screen(editor):
+    suggest(editor, SUGGESTION, delay_s=LATE_S)
     see_ghost(editor)
     editor.press("<C-g>w")
     editor.wait_until("one word", lambda: text(editor) == ["total"])
@@ -140,8 +143,7 @@ def test_words_are_accepted_one_by_one_and_the_rest_stays_on_the_screen(editor):
 
 
 def test_a_line_is_accepted_up_to_its_end_and_the_rest_stays_on_the_screen(editor):
-    plan = '# fake: {"text": "first\\\\n    second"}'
-    editor.lua(f"vim.api.nvim_buf_set_lines(0, 0, 1, true, {{'{plan}'}})")
+    suggest(editor, "first\n    second", delay_s=LATE_S)
     editor.press("Go")
     editor.wait_until("ghost text", lambda: "second" in below(editor))
     editor.press("<C-g>l")
