@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,8 @@ def neovim(
                 raise TimeoutError("nvim did not open its socket")
             time.sleep(0.02)
         yield editor
-        editor.press("<C-\\><C-n>:qall!<CR>")
+        with suppress(RuntimeError):  # it may be gone before it has answered
+            editor.press("<C-\\><C-n>:qall!<CR>")
         process.wait(TIMEOUT_S)
     finally:
         process.kill()

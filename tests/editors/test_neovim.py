@@ -17,6 +17,8 @@ pytestmark = needs_neovim()
 SUGGESTION = "total += price"
 DOCUMENT = f'# fake: {{"text": "{SUGGESTION}"}}\ntotal = price = 0\n'
 CLIENT = 'vim.lsp.get_clients({name = "code2lora_lsp", bufnr = 0})[1]'
+LATE_S = 3.0
+"""Seconds until the fake server answers: asked after an accepted part, it would begin anew."""
 KEYS = """
 for keys, what in pairs({ ["<C-f>"] = "accept", ["<C-g>w"] = "accept-word",
                           ["<C-g>l"] = "accept-line", ["<C-g>n"] = "next" }) do
@@ -131,6 +133,7 @@ def test_accepting_after_typing_something_else_inserts_nothing(editor):
 
 
 def test_words_are_accepted_one_by_one_and_the_rest_stays_on_the_screen(editor):
+    suggest(editor, SUGGESTION, delay_s=LATE_S)
     see_ghost(editor)
     editor.press("<C-g>w")
     editor.wait_until("one word", lambda: text(editor) == ["total"])
@@ -140,8 +143,7 @@ def test_words_are_accepted_one_by_one_and_the_rest_stays_on_the_screen(editor):
 
 
 def test_a_line_is_accepted_up_to_its_end_and_the_rest_stays_on_the_screen(editor):
-    plan = '# fake: {"text": "first\\\\n    second"}'
-    editor.lua(f"vim.api.nvim_buf_set_lines(0, 0, 1, true, {{'{plan}'}})")
+    suggest(editor, "first\n    second", delay_s=LATE_S)
     editor.press("Go")
     editor.wait_until("ghost text", lambda: "second" in below(editor))
     editor.press("<C-g>l")
@@ -214,6 +216,16 @@ def test_the_toggle_command_switches_off_and_on_again(editor, scope, said):
         editor.wait_until(state, lambda s=state: f"completions {s}: {said}" in messages(editor))
 
 
+def test_the_folder_of_a_buffer_without_a_name_is_the_one_neovim_is_in(editor):
+    editor.press(":enew | set filetype=python<CR>")
+    editor.wait_until("client", lambda: editor.lua(f"{CLIENT} and true"))
+    folder = editor.lua("vim.uv.fs_realpath(vim.fn.getcwd())")
+    for state in ("off", "on"):
+        editor.press(":messages clear | LspCode2LoraToggle folder<CR>")
+        said = f"completions {state}: folder {folder}"
+        editor.wait_until(said, lambda said=said: said in messages(editor).replace("\n", ""))
+
+
 def test_a_toggle_of_something_unknown_names_what_is_known(editor):
     editor.press(":LspCode2LoraToggle galaxy<CR>")
     editor.wait_until(
@@ -236,6 +248,19 @@ def test_the_history_command_opens_a_buffer_that_q_closes(editor):
     editor.wait_until("closed", lambda: editor.lua("#vim.api.nvim_list_wins()") == 1)
 
 
+def test_the_history_that_is_open_is_gone_to_and_can_be_read_when_its_file_is_closed(editor):
+    editor.press(":LspCode2LoraHistory<CR>")
+    editor.wait_until("history", lambda: "Followed in" in editor.screen())
+    editor.press("<C-w>p:LspCode2LoraHistory<CR>")
+    editor.wait_until("history", lambda: editor.lua("vim.bo.filetype") == "code2lorahistory")
+    assert editor.lua("#vim.api.nvim_list_wins()") == 2
+    editor.press("<C-w>p:enew | bwipeout! shop.py<CR><C-w>p")
+    editor.lua("vim.cmd('set modifiable | 1delete | messages clear')")
+    editor.press("R")
+    editor.wait_until("history", lambda: "Followed in" in editor.screen())
+    assert messages(editor) == ""
+
+
 def test_the_compare_command_shows_both_completions(editor):
     editor.press(":LspCode2LoraCompare<CR>")
     editor.wait_until("comparison", lambda: "# without" in editor.screen())
@@ -253,6 +278,30 @@ def test_the_logs_command_shows_the_end_of_the_log(editor):
     editor.wait_until("log", lambda: str(editor.lua("vim.fn.expand('%:t')")) == "lsp.log")
     assert editor.lua("vim.fn.line('.') == vim.fn.line('$')")
     editor.press(":tabclose<CR>")
+
+
+def test_commands_about_the_server_are_there_where_no_buffer_is_served(editor):
+    editor.press(":new notes.txt<CR>:LspCode2LoraStatus<CR>")
+    editor.wait_until("status", lambda: "code2lora: adapter @ a1b2c3" in messages(editor))
+    editor.press(":LspCode2LoraUnload<CR>")
+    editor.wait_until("unload", lambda: "the model is unloaded" in messages(editor))
+    editor.press(":LspCode2LoraLoad<CR>")
+    editor.wait_until("load", lambda: "loading the model" in messages(editor))
+
+
+def test_a_server_that_was_not_found_is_started_once_its_command_is_right(tmp_path):
+    file = tmp_path / "shop.py"
+    file.write_text(DOCUMENT)
+    config = readme_lines().replace(sys.executable, "gone-python")
+    with neovim(config, file, tmp_path / "home", PYTHONPATH=str(ROOT)) as editor:
+        editor.press(":LspCode2LoraStatus<CR>")
+        editor.wait_until("word of it", lambda: "no server runs; :LspCode2Lora" in messages(editor))
+        editor.press(":LspCode2LoraRestart<CR>")
+        editor.wait_until("reason", lambda: "gone-python was not found" in messages(editor))
+        cmd = f'{{ "{sys.executable}", "-m", "tests.e2e.fake_server" }}'
+        editor.lua(f'vim.lsp.config("code2lora_lsp", {{ cmd = {cmd} }})')
+        editor.press(":LspCode2LoraRestart<CR>")
+        editor.wait_until("server", lambda: editor.lua(f"{CLIENT} and true"))
 
 
 def test_a_server_that_is_restarted_or_killed_serves_the_same_buffers_again(tmp_path):

@@ -10,6 +10,8 @@ for _, name in ipairs({ 'accept', 'accept_word', 'accept_line', 'next' }) do
   end, { desc = 'code2lora: ' .. name:gsub('_', ' ') })
 end
 
+require('code2lora.commands').create_for_the_server()
+
 vim.api.nvim_create_autocmd('LspAttach', {
   group = vim.api.nvim_create_augroup('code2lora', { clear = true }),
   callback = function(event)

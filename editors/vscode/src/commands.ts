@@ -3,11 +3,11 @@ import * as path from "node:path";
 import * as vscode from "vscode";
 import { type ExecuteCommandSignature, ExecuteCommandRequest } from "vscode-languageclient/node";
 import type { Comparisons } from "./comparison";
-import { type Connection, messageOf } from "./connection";
+import { type Connection, listedLanguages, messageOf } from "./connection";
 import { debugInformation } from "./debugInformation";
 import { STATUS, type Status } from "./protocol";
 import { asOption, changedSettings, type Manifest } from "./settings";
-import { type Toggle, Toggles } from "./toggles";
+import { isServed, type Toggle, Toggles } from "./toggles";
 
 const TOGGLE = "code2lora.toggleCompletions";
 const ACCEPTED = "code2lora.accepted";
@@ -64,7 +64,7 @@ export class Commands {
 
   /** Undefined: the user thought better of it. */
   async #argumentsOf(command: string): Promise<unknown[] | undefined> {
-    const uri = this.#document()?.toString();
+    const uri = this.editor()?.document.uri.toString(); // in no file: the server takes the first folder with a repository
     if (command === "code2lora.exportAdapter") {
       const to = await folderForExport();
       return to === undefined ? undefined : [{ uri, to }];
@@ -86,19 +86,31 @@ export class Commands {
     }
   }
 
-  #document(): vscode.Uri | undefined {
+  #file(): vscode.Uri | undefined {
     const uri = this.editor()?.document.uri;
     return uri?.scheme === "file" ? uri : undefined;
   }
 
   async #toggleForLanguage(): Promise<void> {
     const language = this.editor()?.document.languageId;
-    await (language ? toggle({ language }) : Promise.reject(new Error("open a file first: its language is meant")));
+    if (!language) {
+      throw new Error("open a file first: its language is meant");
+    }
+    await (isServed(listedLanguages(), language) ? toggle({ language }) : this.#offerToList(language));
+  }
+
+  /** No switch helps where the server hears of no such document; listed, the language is served after a restart. */
+  async #offerToList(language: string): Promise<void> {
+    const message = `code2lora: nothing is offered for ${language}: "code2lora.completion.languages" does not list it.`;
+    if (await vscode.window.showInformationMessage(message, "Add It")) {
+      this.toggles.remember({ language }, true); // it may have been switched off while it was listed
+      await listLanguage(language);
+    }
   }
 
   /** The workspace folder of the document in use; outside of all, the folder it is in. */
   async #toggleForFolder(): Promise<void> {
-    const uri = this.#document();
+    const uri = this.#file();
     if (!uri) {
       throw new Error("open a file first: its folder is meant");
     }
@@ -129,7 +141,7 @@ export class Commands {
   }
 
   #folder(): string | undefined {
-    const uri = this.#document();
+    const uri = this.#file();
     return ((uri && vscode.workspace.getWorkspaceFolder(uri)) ?? vscode.workspace.workspaceFolders?.[0])?.uri.fsPath;
   }
 
@@ -160,6 +172,14 @@ export class Commands {
 
 async function toggle(what: Toggle): Promise<void> {
   await vscode.commands.executeCommand(TOGGLE, what);
+}
+
+/** Into the setting where it is: this workspace's, else the user's. The change restarts the server. */
+async function listLanguage(language: string): Promise<void> {
+  const settings = vscode.workspace.getConfiguration("code2lora");
+  const isOfWorkspace = settings.inspect("completion.languages")?.workspaceValue !== undefined;
+  const target = isOfWorkspace ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global;
+  await settings.update("completion.languages", [...listedLanguages(), language], target);
 }
 
 /** A new folder inside one the user chooses, as an absolute path where the server runs. */

@@ -157,8 +157,12 @@ export class Connection {
 
 /** Documents the server hears about; an empty setting means every language. */
 export function languages(): { language: string }[] {
-  const ids = vscode.workspace.getConfiguration("code2lora").get<string[]>("completion.languages", []);
-  return (ids.length ? ids : ["*"]).map((language) => ({ language }));
+  const listed = listedLanguages();
+  return (listed.length ? listed : ["*"]).map((language) => ({ language }));
+}
+
+export function listedLanguages(): string[] {
+  return vscode.workspace.getConfiguration("code2lora").get<string[]>("completion.languages", []);
 }
 
 export function messageOf(error: unknown): string {

@@ -50,14 +50,19 @@ async function named(places: Places, command: string, args: string[]): Promise<S
     : wrong("server.command", command, "there is no such program", "look on PATH");
 }
 
+/** A Python that lacks the package may be set to make the private environment with, which then stands in for it. */
 async function ofInterpreter(places: Places, interpreter: string): Promise<Server | Missing> {
   const python = await places.program(interpreter);
   if (!python) {
     return wrong("interpreter", interpreter, "there is no such program", "let it be looked for");
   }
-  return (await places.hasPackage(python))
-    ? { command: python, args: MODULE, origin: "interpreter" }
-    : wrong("interpreter", interpreter, `${PROGRAM} is not installed there`, "let it be looked for");
+  if (await places.hasPackage(python)) {
+    return { command: python, args: MODULE, origin: "interpreter" };
+  }
+  return (await inPrivateEnvironment(places)) ?? {
+    message: `"code2lora.interpreter" is ${interpreter}, and ${PROGRAM} is not installed there.`,
+    canCreate: true,
+  };
 }
 
 function wrong(setting: string, value: string, seen: string, whatEmptyDoes: string): Missing {
@@ -70,10 +75,15 @@ async function inEnvironments(places: Places): Promise<Server | Missing> {
   if (chosen && (await places.hasPackage(chosen))) {
     return { command: chosen, args: MODULE, origin: "python extension" };
   }
-  const own = await places.privatePython();
+  const own = await inPrivateEnvironment(places);
   if (own) {
-    return { command: own, args: MODULE, origin: "private environment" };
+    return own;
   }
   const looked = chosen ? `neither on PATH nor installed for ${chosen}` : "not on PATH";
   return { message: `The server ${PROGRAM} is ${looked}.`, canCreate: true };
+}
+
+async function inPrivateEnvironment(places: Places): Promise<Server | undefined> {
+  const own = await places.privatePython();
+  return own ? { command: own, args: MODULE, origin: "private environment" } : undefined;
 }

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import * as vscode from "vscode";
 import { type Connection, messageOf } from "./connection";
-import { BUTTONS, panelPage } from "./panelPage";
+import { panelPage, RUNNABLE } from "./panelPage";
 import { HISTORY, type History } from "./protocol";
 import { Redraw } from "./redraw";
 import type { View } from "./statusView";
@@ -45,7 +45,7 @@ export class Panel implements vscode.WebviewPanelSerializer, vscode.Disposable {
   }
 
   #adopt(panel: vscode.WebviewPanel): void {
-    panel.webview.options = { enableScripts: false, localResourceRoots: [], enableCommandUris: BUTTONS.map(([command]) => command) };
+    panel.webview.options = { enableScripts: false, localResourceRoots: [], enableCommandUris: RUNNABLE };
     panel.onDidDispose(() => (this.#panel = undefined));
     panel.onDidChangeViewState(() => this.update());
     this.#panel = panel;
@@ -61,10 +61,8 @@ export class Panel implements vscode.WebviewPanelSerializer, vscode.Disposable {
 
   /** The history, or a sentence that says why there is none. */
   async #history(): Promise<History | string> {
-    const document = this.document();
-    const uri = document?.scheme === "file" ? document.toString() : undefined;
     try {
-      return await this.connection.request<History>(HISTORY, { uri, limit: MOST_COMMITS });
+      return await this.connection.request<History>(HISTORY, { uri: this.document()?.toString(), limit: MOST_COMMITS });
     } catch (error) {
       return `There is nothing to show: ${messageOf(error)}.`;
     }

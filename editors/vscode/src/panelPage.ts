@@ -4,15 +4,22 @@ import style from "./panel.css";
 import { type FollowedCommit, type History, type ShortStatus, shortCommit } from "./protocol";
 import { drift, timeline } from "./timeline";
 
-/** Commands the page may run, and the words on their buttons. */
-export const BUTTONS: [command: string, title: string][] = [
+type Button = [command: string, title: string];
+
+const ABOUT_THE_ADAPTER: Button[] = [
   ["code2lora.compare", "Compare at cursor"],
   ["code2lora.refreshAdapter", "Refresh"],
   ["code2lora.rollBackAdapter", "Roll back"],
   ["code2lora.exportAdapter", "Export as PEFT"],
+];
+const WITHOUT_HISTORY: Button[] = [["code2lora.restartServer", "Restart server"]];
+const ALWAYS: Button[] = [
   ["code2lora.healthCheck", "Health check"],
   ["code2lora.showLogs", "Logs"],
 ];
+
+/** Commands the page may run. */
+export const RUNNABLE = [...ABOUT_THE_ADAPTER, ...WITHOUT_HISTORY, ...ALWAYS].map(([command]) => command);
 
 /** What the page shows; in place of a history, a sentence that says why there is none. */
 export interface PanelContent {
@@ -22,14 +29,15 @@ export interface PanelContent {
 
 export function panelPage({ status, history }: PanelContent, nonce: string): string {
   const root = typeof history === "string" ? null : history.root;
-  const name = root?.split(/[\\/]/).at(-1) ?? "No repository";
+  const name = root?.split(/[\\/]/).at(-1) ?? (typeof history === "string" ? "code2lora" : "No repository");
+  const buttons = [...(typeof history === "string" ? WITHOUT_HISTORY : ABOUT_THE_ADAPTER), ...ALWAYS];
   return `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'nonce-${nonce}'">
 <style nonce="${nonce}">${style}</style><title>Adapter</title></head>
 <body>
 <header><div><h1>${escape(name)}</h1><p class="status ${status.kind}">${escape(status.message)}</p></div>
-<nav>${BUTTONS.map(([command, title]) => `<a class="button" href="command:${command}">${title}</a>`).join("")}</nav></header>
+<nav>${buttons.map(([command, title]) => `<a class="button" href="command:${command}">${title}</a>`).join("")}</nav></header>
 ${typeof history === "string" ? `<p class="hint">${escape(history)}</p>` : body(history)}
 </body></html>`;
 }

@@ -36,7 +36,7 @@ export async function packedWheel(folder: string): Promise<string | undefined> {
 }
 
 /**
- * Make the environment anew, whole or not at all; returns its Python.
+ * Make the environment anew, whole or not at all; returns its Python. One that was there stays if this fails.
  *
  * @param say hears each line the programs print
  * @throws Error that holds the last lines printed by the program that failed, or that was ended by `signal`
@@ -48,8 +48,13 @@ export async function createEnvironment(
   signal: AbortSignal,
 ): Promise<string> {
   const folder = folderOf(recipe.storage, recipe.version);
-  await fs.rm(folder, { recursive: true, force: true });
+  const before = `${folder}.before`;
   await fs.mkdir(recipe.storage, { recursive: true });
+  if (await privatePython(recipe)) {
+    await remove(before);
+    await fs.rename(folder, before); // programs in it name their folder, so the new one is made in its place
+  }
+  await remove(folder);
   try {
     const run = (command: string, args: string[]) => runTold(command, ["-I", "-m", ...args], recipe.storage, say, signal);
     const own = pythonIn(folder);
@@ -58,11 +63,17 @@ export async function createEnvironment(
     await run(own, [...install, "-c", recipe.constraints, recipe.wheel]);
     await run(own, ["code2lora_lsp", "--version"]);
     await fs.writeFile(path.join(folder, DONE), recipe.version);
+    await remove(before);
     return own;
   } catch (error) {
-    await fs.rm(folder, { recursive: true, force: true });
+    await remove(folder);
+    await fs.rename(before, folder).catch(() => undefined); // mostly there was none
     throw error;
   }
+}
+
+function remove(folder: string): Promise<void> {
+  return fs.rm(folder, { recursive: true, force: true });
 }
 
 function folderOf(storage: string, version: string): string {

@@ -5,6 +5,11 @@ export interface Toggle {
   folder?: string;
 }
 
+/** Is this language served? The server hears of no document in another; an empty list means every language. */
+export function isServed(listed: string[], language: string): boolean {
+  return listed.length === 0 || listed.includes(language);
+}
+
 /** The switches of this window, in the order of their first use. */
 export class Toggles {
   #set = new Map<string, Toggle & { enabled: boolean }>();

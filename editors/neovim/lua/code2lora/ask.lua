@@ -1,4 +1,5 @@
---- Requests to the server of a buffer, and what to say when they fail.
+--- Requests to the server, and what to say when they fail. Where no buffer is given, any server will do:
+--- there is one for all buffers.
 
 local M = {}
 
@@ -9,12 +10,13 @@ function M.tell(message, level)
 end
 
 --- The client that serves a buffer; says so where none does.
----@param bufnr integer
+---@param bufnr? integer
 ---@return vim.lsp.Client?
 function M.client(bufnr)
   local client = vim.lsp.get_clients({ name = 'code2lora_lsp', bufnr = bufnr })[1]
   if not client then
-    M.tell('no server runs for this buffer; :LspCode2LoraRestart starts it', vim.log.levels.WARN)
+    local what = bufnr and 'no server runs for this buffer' or 'no server runs'
+    M.tell(what .. '; :LspCode2LoraRestart starts it, :LspCode2LoraCheck looks into it', vim.log.levels.WARN)
   end
   return client
 end
@@ -30,7 +32,7 @@ local function answered(done)
 end
 
 --- Send one of our own requests; `done` gets the result.
----@param bufnr integer
+---@param bufnr? integer
 ---@param method string
 ---@param params table
 ---@param done fun(result: table)
@@ -42,7 +44,7 @@ function M.request(bufnr, method, params, done)
 end
 
 --- Run a command of the server with at most one argument; `done` gets the result.
----@param bufnr integer
+---@param bufnr? integer
 ---@param name string without the `code2lora.`
 ---@param argument? table
 ---@param done? fun(result: table)

@@ -1,4 +1,4 @@
---- `:LspCode2Lora…`, in every buffer that is served.
+--- `:LspCode2Lora…`: what is about a buffer, in every one that is served; what is about the server, everywhere.
 
 local ask = require('code2lora.ask')
 
@@ -10,6 +10,12 @@ end
 
 local SCOPES = { 'everywhere', 'folder', 'language' }
 
+--- The folder of a buffer's file; Neovim's own where it has no file yet.
+local function folder_of(bufnr)
+  local name = vim.api.nvim_buf_get_name(bufnr)
+  return name == '' and vim.fn.getcwd() or vim.fs.dirname(name)
+end
+
 local function toggle(bufnr, options)
   if options.args ~= '' and not vim.list_contains(SCOPES, options.args) then
     local message = ('%q: expected %s'):format(options.args, table.concat(SCOPES, ', '))
@@ -17,7 +23,7 @@ local function toggle(bufnr, options)
   end
   local arguments = {
     language = { language = vim.bo[bufnr].filetype },
-    folder = { folder = vim.fs.dirname(vim.api.nvim_buf_get_name(bufnr)) },
+    folder = { folder = folder_of(bufnr) },
   }
   ask.execute(bufnr, 'toggleCompletions', arguments[options.args], function(result)
     ask.tell(('completions %s: %s'):format(result.enabled and 'on' or 'off', result.scope))
@@ -48,14 +54,14 @@ local function roll_back(bufnr)
   end)
 end
 
-local function unload(bufnr)
-  ask.execute(bufnr, 'unloadModel', nil, function()
+local function unload()
+  ask.execute(nil, 'unloadModel', nil, function()
     ask.tell('the model is unloaded; :LspCode2LoraLoad loads it')
   end)
 end
 
-local function load(bufnr)
-  ask.execute(bufnr, 'loadModel', nil, function()
+local function load()
+  ask.execute(nil, 'loadModel', nil, function()
     ask.tell('loading the model')
   end)
 end
@@ -67,13 +73,7 @@ local function logs()
 end
 
 ---@type table<string, { [1]: fun(bufnr: integer, options: table), desc: string }>
-local commands = {
-  Status = {
-    function(bufnr)
-      ask.execute(bufnr, 'showStatus') -- the server shows it
-    end,
-    desc = 'the adapter, and why there was no suggestion',
-  },
+local of_buffers = {
   Toggle = {
     toggle,
     desc = 'suggestions off, and on again: everywhere, or in this language or folder',
@@ -97,6 +97,16 @@ local commands = {
     desc = 'the commits that were followed, and what each adapter was worth',
   },
   Export = { export, desc = 'write the adapter as a PEFT folder', nargs = 1, complete = 'dir' },
+}
+
+---@type table<string, { [1]: fun(), desc: string }>
+local of_the_server = {
+  Status = {
+    function()
+      ask.execute(nil, 'showStatus') -- the server shows it
+    end,
+    desc = 'the adapter, and why there was no suggestion',
+  },
   Unload = { unload, desc = 'free the memory of the model' },
   Load = { load, desc = 'load the model again' },
   Restart = {
@@ -114,17 +124,26 @@ local commands = {
   },
 }
 
+local function options_of(command)
+  return { desc = 'code2lora: ' .. command.desc, nargs = command.nargs or 0, complete = command.complete }
+end
+
 --- Make the commands of a buffer.
 ---@param bufnr integer
 function M.create(bufnr)
-  for name, command in pairs(commands) do
+  for name, command in pairs(of_buffers) do
     vim.api.nvim_buf_create_user_command(bufnr, 'LspCode2Lora' .. name, function(options)
       command[1](bufnr, options)
-    end, {
-      desc = 'code2lora: ' .. command.desc,
-      nargs = command.nargs or 0,
-      complete = command.complete,
-    })
+    end, options_of(command))
+  end
+end
+
+--- Make those that are there before any server runs, and in buffers that none serves.
+function M.create_for_the_server()
+  for name, command in pairs(of_the_server) do
+    vim.api.nvim_create_user_command('LspCode2Lora' .. name, function()
+      command[1]()
+    end, options_of(command))
   end
 end
 

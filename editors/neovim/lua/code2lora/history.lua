@@ -4,7 +4,7 @@ local ask = require('code2lora.ask')
 
 local M = {}
 
----@type table<integer, { root?: string, read: fun() }> the buffers that are open
+---@type table<integer, { of: integer, root?: string, read: fun() }> the views that are open, and of which buffer
 local views = {}
 
 local BAR_WIDTH = 6
@@ -154,16 +154,28 @@ local function new_view(bufnr, read)
   return view
 end
 
---- Show the history of the repository of a buffer in a window below.
+local function view_of(bufnr)
+  for view, shown in pairs(views) do
+    if shown.of == bufnr then
+      return view
+    end
+  end
+end
+
+--- Show the history of the repository of a buffer in a window below, or go to the one that shows it.
 ---@param bufnr integer
 function M.open(bufnr)
+  local uri = vim.uri_from_bufnr(bufnr) -- the view may outlive the buffer
   local view
   local function read()
-    ask.request(bufnr, 'code2lora/history', { uri = vim.uri_from_bufnr(bufnr) }, function(result)
-      if not view or not vim.api.nvim_buf_is_valid(view) then
-        view = new_view(bufnr, read)
+    ask.request(nil, 'code2lora/history', { uri = uri }, function(result)
+      if not view then
+        view = view_of(bufnr) or new_view(bufnr, read)
+        vim.api.nvim_set_current_win(vim.fn.win_findbuf(view)[1])
+      elseif not views[view] then
+        return -- closed meanwhile
       end
-      views[view] = { root = ask.known(result.root) and result.root or nil, read = read }
+      views[view] = { of = bufnr, root = ask.known(result.root) and result.root or nil, read = read }
       show(view, result)
     end)
   end

@@ -2,8 +2,11 @@
 
 local status = require('code2lora.status')
 
+local ask = require('code2lora.ask')
+
 local M = {}
 
+local NAME = 'code2lora_lsp'
 local MOST = 5
 local FIRST_MS = 1000
 local STEADY_MS = 60000
@@ -90,9 +93,41 @@ function M.same_name(client, config)
   return client.name == config.name and not client:is_stopped()
 end
 
---- End the server and start it again; where it ended by itself, just start it.
+--- Why the server cannot be started, with what to do; `nil` where it can.
+---@return string?
+local function hindrance()
+  if not vim.lsp.is_enabled(NAME) then
+    return "vim.lsp.enable('code2lora_lsp') starts the server"
+  end
+  local config = vim.lsp.config[NAME]
+  if type(config.cmd) == 'table' and vim.fn.executable(config.cmd[1]) == 0 then
+    local remedy = "name it: vim.lsp.config('code2lora_lsp', { cmd = { '…' } }), then :LspCode2LoraRestart"
+    return ('%s was not found; %s'):format(config.cmd[1], remedy)
+  end
+  local function is_served(bufnr)
+    return vim.api.nvim_buf_is_loaded(bufnr) and vim.list_contains(config.filetypes, vim.bo[bufnr].filetype)
+  end
+  if config.filetypes and not vim.iter(vim.api.nvim_list_bufs()):any(is_served) then
+    return 'the server starts with the first file of: ' .. table.concat(config.filetypes, ', ')
+  end
+end
+
+--- Start a server where none runs, with the configuration as it is now.
+local function start_anew()
+  if last and not vim.lsp.is_enabled(NAME) then
+    return M._start() -- it was started otherwise
+  end
+  local why_not = hindrance()
+  if why_not then
+    ask.tell(why_not, vim.log.levels.WARN)
+  else
+    vim.lsp.enable(NAME)
+  end
+end
+
+--- End the server and start it again; where none runs, just start it.
 function M.now()
-  local client = vim.lsp.get_clients({ name = 'code2lora_lsp' })[1]
+  local client = vim.lsp.get_clients({ name = NAME })[1]
   n_failures = 0
   if client then
     asked[client.id] = 'restart'
@@ -103,7 +138,7 @@ function M.now()
       end
     end, PATIENCE_MS)
   else
-    M._start()
+    start_anew()
   end
 end
 

@@ -166,6 +166,19 @@ describe("VS Code", { skip }, () => {
     assert.match(await offeredFor("\nfrom pathlib import Pa"), /^th/);
   });
 
+  pictured("a language that is not listed is offered to be added, and then the server hears of it", async () => {
+    await code.openFile("glazes.md");
+    await code.command("Toggle Suggestions for This Language");
+    await code.message('nothing is offered for markdown: "code2lora.completion.languages" does not list it');
+    const before = processesWith(log);
+    await code.page.getByRole("button", { name: "Add It" }).first().click();
+    for (let left = 60; left && !processesWith(log).some((pid) => !before.includes(pid)); left--) {
+      await pause(500);
+    }
+    await code.status("plain backbone: no repository", 120_000);
+    assert.deepEqual(code.settings()["code2lora.completion.languages"], ["python", "markdown"]);
+  });
+
   pictured("debug information names no folder", async () => {
     await code.command("Copy Debug Information");
     await code.message("in the clipboard");

@@ -86,6 +86,7 @@ export class Pottery {
     this.write("kiln.py", KILN);
     this.write("shop.py", SHOP);
     fs.writeFileSync(path.join(this.loose, "notes.py"), '"""In no repository."""\n\nimport os\n');
+    fs.writeFileSync(path.join(this.loose, "glazes.md"), "# Glazes\n");
     fs.writeFileSync(this.workspace, JSON.stringify({ folders: [{ path: "pottery" }, { path: "loose" }] }));
     this.write("orders.py", '"""Orders of the pottery."""\n\n\n');
     this.git("init", "-q");

@@ -86,6 +86,11 @@ export class Workbench {
     this.#write("user/Machine/settings.json", settings);
   }
 
+  /** The user's settings, as they are now. */
+  settings() {
+    return JSON.parse(fs.readFileSync(path.join(this.root, "user/User/settings.json"), "utf8"));
+  }
+
   #write(name, value) {
     const file = path.join(this.root, name);
     fs.mkdirSync(path.dirname(file), { recursive: true });

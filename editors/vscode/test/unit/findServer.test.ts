@@ -36,8 +36,14 @@ test("a setting that names nothing is an error that says so, not a search elsewh
   const nowhere = { program: () => Promise.resolve(undefined) };
   assert.match(await found({ ...nowhere, command: ["/opt/gone"] }), /"code2lora.server.command" is \/opt\/gone.*no such program/);
   assert.match(await found({ ...nowhere, interpreter: "/opt/gone" }), /"code2lora.interpreter" is \/opt\/gone.*no such program/);
-  const empty = { interpreter: "/usr/bin/python3", hasPackage: () => Promise.resolve(false) };
-  assert.match(await found(empty), /is \/usr\/bin\/python3, and code2lora-lsp is not installed there/);
+});
+
+test("an interpreter that lacks the package is what the private environment is made with, which then serves", async () => {
+  const lacking = { interpreter: "/usr/bin/python3", hasPackage: () => Promise.resolve(false) };
+  assert.equal(await found(lacking), "private environment: /storage/environment/bin/python -m code2lora_lsp");
+  const missing = await findServer({ ...EVERYWHERE, ...lacking, privatePython: () => Promise.resolve(undefined) });
+  assert.ok("message" in missing && missing.canCreate);
+  assert.match(missing.message, /is \/usr\/bin\/python3, and code2lora-lsp is not installed there/);
 });
 
 test("only where all places were empty is an environment offered", async () => {

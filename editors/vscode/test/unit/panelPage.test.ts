@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { test } from "node:test";
-import { BUTTONS, panelPage } from "../../src/panelPage";
+import { panelPage, RUNNABLE } from "../../src/panelPage";
 import type { History } from "../../src/protocol";
 import { timeline } from "../../src/timeline";
 import { followed, history } from "./made";
@@ -51,10 +51,17 @@ test("counts that are switched off are not shown as zeros", () => {
   assert.match(page(history()), /34 %/);
 });
 
+test("without a server there is a button that starts it, and none for commands that only it has", () => {
+  const html = page("There is nothing to show: the server does not run; restart it, or look at its log.");
+  const commands = [...html.matchAll(/href="command:code2lora\.(\w+)"/g)].map(([, command]) => command);
+  assert.deepEqual(commands, ["restartServer", "healthCheck", "showLogs"]);
+  assert.doesNotMatch(html, /No repository/);
+});
+
 test("every button runs a command of the manifest", () => {
   const manifest = JSON.parse(fs.readFileSync("package.json", "utf8"));
   const known = new Set(manifest.contributes.commands.map((each: { command: string }) => each.command));
-  assert.deepEqual(BUTTONS.filter(([command]) => !known.has(command)), []);
+  assert.deepEqual(RUNNABLE.filter((command) => !known.has(command)), []);
 });
 
 test("the chart stays inside its frame for one commit, for sixty and for figures of zero", () => {

@@ -67,6 +67,17 @@ test("a cancelled environment leaves nothing behind", async () => {
   assert.deepEqual(fs.readdirSync(given.storage), []);
 });
 
+test("an environment that cannot be made anew leaves the one that was there", async () => {
+  const given = recipe("again", wheel("again"));
+  const never = new AbortController().signal;
+  const own = await createEnvironment(python, given, () => undefined, never);
+  await assert.rejects(createEnvironment(python, { ...given, wheel: wheel("worse", 3) }, () => undefined, never), /ended with code 3/);
+  assert.equal(await privatePython(given), own);
+  assert.ok(await hasPackage(own, given.storage));
+  await createEnvironment(python, given, () => undefined, never);
+  assert.deepEqual(fs.readdirSync(given.storage), ["environment-0.1.0"]);
+});
+
 test("the packed wheel is the one in its folder, and a folder may hold none", async () => {
   const file = wheel("packed");
   assert.equal(await packedWheel(path.dirname(file)), file);

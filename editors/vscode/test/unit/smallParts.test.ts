@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inserted, titleOf } from "../../src/comparisonText";
 import { count, figure, likelier, moment, percent } from "../../src/markup";
-import { Toggles } from "../../src/toggles";
+import { isServed, Toggles } from "../../src/toggles";
 
 test("a switch is remembered per language, per folder and for everywhere, with its last value", () => {
   const toggles = new Toggles();
@@ -11,6 +11,10 @@ test("a switch is remembered per language, per folder and for everywhere, with i
   toggles.remember({ folder: "/a" }, false);
   toggles.remember({}, true);
   assert.deepEqual(toggles.all(), [{ enabled: true }, { language: "python", enabled: false }, { folder: "/a", enabled: false }]);
+});
+
+test("a language is served where it is listed, or none is", () => {
+  assert.deepEqual([isServed(["python"], "python"), isServed(["python"], "rust"), isServed([], "rust")], [true, false, true]);
 });
 
 test("a comparison shows the document as it would be, and both figures in its title", () => {
