@@ -14,6 +14,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from code2lora_lsp.history.compound_secrets import replace_private_keys, replace_web_tokens
+
 PLACEHOLDER = "REDACTED"
 
 _SECRET_FOLDERS = frozenset({".aws", ".azure", ".gcloud", ".gnupg", ".kube", ".ssh"})
@@ -62,15 +64,6 @@ def _is_secret_name(name: PurePosixPath) -> bool:
     return name.suffix in _DATA_SUFFIXES and bool(_SECRET_STEMS.fullmatch(name.stem.lstrip(".")))
 
 
-_KEY_LABEL = r"[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
-_KEY_LINE = r"[ +\-]?[ \t]*[\"']?[A-Za-z0-9+/=]{16,200}(?:\\n)?[\"']?[ \t]*\r?\n"
-
-_KEY_BLOCKS = (
-    re.compile(rf"-----BEGIN {_KEY_LABEL}[\s\S]{{0,12000}}?-----END {_KEY_LABEL}"),
-    re.compile(rf"-----BEGIN {_KEY_LABEL}[ \t]*\r?\n(?:{_KEY_LINE})+"),
-    re.compile(rf"(?m)(?:^{_KEY_LINE})+[ +\-]?[ \t]*-----END {_KEY_LABEL}"),
-)
-
 _TOKENS = tuple(
     (hint, re.compile(pattern))
     for hint, pattern in (
@@ -88,10 +81,6 @@ _TOKENS = tuple(
         ("pypi-", r"\bpypi-AgE[A-Za-z0-9_\-]{50,500}"),
         ("SG.", r"\bSG\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9_\-]{43}"),
         ("sk-", r"\bsk-(?:ant-|proj-|svcacct-)[A-Za-z0-9_\-]{32,255}|\bsk-[A-Za-z0-9]{40,64}\b"),
-        (
-            "eyJ",
-            r"\beyJ[A-Za-z0-9_\-]{10,4000}\.eyJ[A-Za-z0-9_\-]{10,4000}\.[A-Za-z0-9_\-]{10,2000}",
-        ),
     )
 )
 
@@ -112,15 +101,15 @@ def redact(text: str) -> tuple[str, int]:
     """``text`` with each secret replaced by a fixed placeholder, and how many were replaced."""
     count = 0
     if "PRIVATE KEY" in text:
-        for block in _KEY_BLOCKS:
-            text, n = block.subn(
-                PLACEHOLDER + "\n" if block is _KEY_BLOCKS[1] else PLACEHOLDER, text
-            )
-            count += n
+        text, n = replace_private_keys(text, PLACEHOLDER)
+        count += n
     for hint, pattern in _TOKENS:
         if hint in text:
             text, n = pattern.subn(PLACEHOLDER, text)
             count += n
+    if ".eyJ" in text:
+        text, n = replace_web_tokens(text, PLACEHOLDER)
+        count += n
     for hint, pattern, is_secret in _VALUES:
         if hint in text:
             text, n = _replace_values(pattern, is_secret, text)

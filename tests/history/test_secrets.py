@@ -141,6 +141,29 @@ def test_ordinary_code_is_left_alone(text: str) -> None:
     assert redact(f"+{text}\n") == (f"+{text}\n", 0)
 
 
-def test_a_long_text_without_secrets_costs_little() -> None:
-    hostile = "token = " * 20_000 + "\n" + "-----BEGIN RSA PRIVATE KEY-----\n" * 200
-    assert redact(hostile)[1] == 0
+HOSTILE = {
+    "lines of a key in a diff": "x = 'PRIVATE KEY'\n" + f"+{'A' * 40}\n" * 5_000,
+    "such lines and an end apart": f"+{'A' * 40}\n" * 5_000 + "x -----END PRIVATE KEY-----\n",
+    "first lines of keys": "-----BEGIN RSA PRIVATE KEY-----\n" * 5_000,
+    "last lines of keys": "-----END RSA PRIVATE KEY-----\n" * 5_000,
+    "beginnings of web tokens": "x.eyJ " + "-eyJ" * 100_000,
+    "names without a value": "token = " * 20_000,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_long_text_that_nearly_holds_a_secret_is_read_to_its_end(kind: str) -> None:
+    assert redact(HOSTILE[kind]) == (HOSTILE[kind], 0)
+
+
+def test_a_key_of_many_lines_is_replaced_whole_or_by_its_end() -> None:
+    body = f"+{'A' * 64}\n" * 150
+    whole = f"+-----BEGIN PRIVATE KEY-----\n{body}+-----END PRIVATE KEY-----\n"
+    assert redact(whole) == (f"+{PLACEHOLDER}\n", 1)
+    end = f"+x = 1\n{body}+-----END PRIVATE KEY-----\n+y = 2\n"
+    assert redact(end) == (f"+x = 1\n{PLACEHOLDER}\n+y = 2\n", 1)
+
+
+def test_a_web_token_behind_another_name_is_replaced() -> None:
+    token = SECRETS["jwt"]
+    assert redact(f"a.eyJ.{token} -{token}") == (f"a.eyJ.{PLACEHOLDER} -{PLACEHOLDER}", 2)
