@@ -214,6 +214,7 @@ def test_all_that_can_change_a_bit_is_in_the_writers_fingerprint(monkeypatch):
         (torch, "get_num_threads", lambda: 64),
         (torch.backends.cpu, "get_cpu_capability", lambda: "ABACUS"),
         (ledger_writer.platform, "machine", lambda: "pdp11"),
+        (ledger_writer, "REDACTION", "redacted1"),
     ]
     for where, name, value in changes:
         with monkeypatch.context() as patch:
