@@ -59,6 +59,23 @@ def test_adapt_writes_a_peft_folder_that_changes_the_logits(run, repo, tmp_path)
     assert not torch.allclose(plain, adapted, atol=1e-5)
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems refuse such names")
+def test_a_file_whose_name_is_no_utf_8_stops_neither_adapt_nor_complete(run, tmp_path):
+    repo = GitRepo(tmp_path / "project")
+    nameless = "pottery/caf\udce9.py"
+    repo.commit(pottery() | {nameless: "def glaze(pot):\n    return \n"})
+    done = run("adapt", repo.root, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["adapter_commit"] == repo.head
+    done = run("complete", f"{repo.root / nameless}:2:12", "--format", "json")
+    assert json.loads(done.stdout)["kind"] in {"completion", "none"}
+    assert "Traceback" not in done.stderr
+    repo.move(nameless, "pottery/café.py")
+    repo.commit()
+    done = run("adapt", repo.root, "--format", "json")
+    assert json.loads(done.stdout)["adapter_commit"] == repo.head, done.stderr
+
+
 def test_adapt_shows_the_followed_commits(run, repo, tmp_path):
     states = "--set", f"follow.stateDir={tmp_path}"
     run("adapt", repo.root, *states)

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from code2lora_lsp.config import Settings, state_root
 from code2lora_lsp.errors import ConfigError, FollowError, NotARepository, SetupError
+from code2lora_lsp.history.diff import is_utf8
 from code2lora_lsp.history.discovery import locate
 from code2lora_lsp.runtime.api import (
     BackendStatus,
@@ -180,13 +181,19 @@ def _read(path: Path) -> str:
 
 
 def _path_in_repository(path: Path) -> str | None:
-    """With forward slashes; ``None`` outside all repositories, also by a link leading out."""
+    """With forward slashes; ``None`` outside all repositories, also by a link leading out.
+
+    Nor has a file one whose name is no UTF-8: no prompt can name it, and it is not followed.
+    """
     try:
         root = locate(path.parent).root
     except NotARepository:
         return None
     target = path.resolve()
-    return target.relative_to(root).as_posix() if target.is_relative_to(root) else None
+    if not target.is_relative_to(root):
+        return None
+    name = target.relative_to(root).as_posix()
+    return name if is_utf8(name) else None
 
 
 def _offset(path: Path, text: str, line: int, column: int) -> int:
