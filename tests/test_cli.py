@@ -142,6 +142,8 @@ def test_complete_prints_a_completion_or_says_why_not(run, repo):
     ("place", "words"),
     [
         ("lib.py", "FILE:LINE:COL"),
+        ("lib.py:²:1", "FILE:LINE:COL"),
+        ("lib.py:1:①", "FILE:LINE:COL"),
         ("lib.py:99:1", "line 99 does not exist"),
         ("lib.py:1:999", "column 999 does not exist"),
         ("absent.py:1:1", "absent.py"),
@@ -163,7 +165,10 @@ def test_complete_at_a_place_that_does_not_exist_is_a_clear_error(run, place, wo
         (("--tcp", "99999999"), "65535"),
         (("--settings", "absent.json"), "absent.json"),
         (("import", "absent.pt", "out"), "absent.pt"),
-        (("adapt", "/"), "/"),
+        (("adapt", "/"), "no git repository in /"),
+        (("adapt", "lib.py"), "lib.py is not a folder"),
+        (("adapt", "absent"), "absent does not exist"),
+        (("adapt", ".git"), "is a git directory, not a work tree"),
         (("--deep",), "--check"),
         (("--set", 'follow.exclude=["!"]'), "'!'"),
     ],
@@ -173,6 +178,14 @@ def test_a_wrong_call_is_one_clear_line(run, arguments, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_adapting_a_bare_repository_says_what_to_open_instead(run, tmp_path):
+    GitRepo(tmp_path / "bare.git", bare=True)
+    done = run("adapt", tmp_path / "bare.git")
+    assert done.returncode == 2
+    assert "is a bare repository" in done.stderr
+    assert "Open a clone" in done.stderr
 
 
 @pytest.mark.parametrize("out", ["taken", "taken/below"])

@@ -81,13 +81,13 @@ class OneShot:
         """Open the repository that holds ``folder`` and wait until its knowledge is current.
 
         Raises:
+            NotARepository: there is none; the message says what was seen instead.
             FollowError: it cannot be followed; the message says why.
         """
+        root = locate(folder).root
         if chosen(self._settings) is None:
             raise FollowError("model.checkpoint names none, or follow.enabled is off")
-        root = self.backend.open_repository(folder)
-        if root is None:
-            raise FollowError(f"{folder} is not inside a git work tree")
+        self.backend.open_repository(folder)
         seen = self._wait(lambda s: bool(s.detail) or _is_settled(_of(s, root)), timeout_s)
         status = _of(seen, root)
         if status is None or status.state is not FollowState.CURRENT:
