@@ -136,7 +136,7 @@ def _followed(shot: "OneShot", folder: Path) -> Path | None:
 
 def _place(place: str) -> tuple[Path, int, int]:
     name, line, column = (["", "", *place.rsplit(":", 2)])[-3:]
-    if not (name and line.isdigit() and column.isdigit()):
+    if not (name and line.isdecimal() and column.isdecimal()):
         raise ConfigError(f"{place!r}: expected FILE:LINE:COL, such as app.py:12:5")
     return Path(name).absolute(), int(line), int(column)
 

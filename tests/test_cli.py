@@ -59,6 +59,23 @@ def test_adapt_writes_a_peft_folder_that_changes_the_logits(run, repo, tmp_path)
     assert not torch.allclose(plain, adapted, atol=1e-5)
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems refuse such names")
+def test_a_file_whose_name_is_no_utf_8_stops_neither_adapt_nor_complete(run, tmp_path):
+    repo = GitRepo(tmp_path / "project")
+    nameless = "pottery/caf\udce9.py"
+    repo.commit(pottery() | {nameless: "def glaze(pot):\n    return \n"})
+    done = run("adapt", repo.root, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["adapter_commit"] == repo.head
+    done = run("complete", f"{repo.root / nameless}:2:12", "--format", "json")
+    assert json.loads(done.stdout)["kind"] in {"completion", "none"}
+    assert "Traceback" not in done.stderr
+    repo.move(nameless, "pottery/café.py")
+    repo.commit()
+    done = run("adapt", repo.root, "--format", "json")
+    assert json.loads(done.stdout)["adapter_commit"] == repo.head, done.stderr
+
+
 def test_adapt_shows_the_followed_commits(run, repo, tmp_path):
     states = "--set", f"follow.stateDir={tmp_path}"
     run("adapt", repo.root, *states)
@@ -125,6 +142,8 @@ def test_complete_prints_a_completion_or_says_why_not(run, repo):
     ("place", "words"),
     [
         ("lib.py", "FILE:LINE:COL"),
+        ("lib.py:²:1", "FILE:LINE:COL"),
+        ("lib.py:1:①", "FILE:LINE:COL"),
         ("lib.py:99:1", "line 99 does not exist"),
         ("lib.py:1:999", "column 999 does not exist"),
         ("absent.py:1:1", "absent.py"),
@@ -146,7 +165,10 @@ def test_complete_at_a_place_that_does_not_exist_is_a_clear_error(run, place, wo
         (("--tcp", "99999999"), "65535"),
         (("--settings", "absent.json"), "absent.json"),
         (("import", "absent.pt", "out"), "absent.pt"),
-        (("adapt", "/"), "/"),
+        (("adapt", "/"), "no git repository in /"),
+        (("adapt", "lib.py"), "lib.py is not a folder"),
+        (("adapt", "absent"), "absent does not exist"),
+        (("adapt", ".git"), "is a git directory, not a work tree"),
         (("--deep",), "--check"),
         (("--set", 'follow.exclude=["!"]'), "'!'"),
     ],
@@ -156,6 +178,14 @@ def test_a_wrong_call_is_one_clear_line(run, arguments, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_adapting_a_bare_repository_says_what_to_open_instead(run, tmp_path):
+    GitRepo(tmp_path / "bare.git", bare=True)
+    done = run("adapt", tmp_path / "bare.git")
+    assert done.returncode == 2
+    assert "is a bare repository" in done.stderr
+    assert "Open a clone" in done.stderr
 
 
 @pytest.mark.parametrize("out", ["taken", "taken/below"])

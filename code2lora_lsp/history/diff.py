@@ -71,10 +71,13 @@ class PathRules:
         return not (self.recipe.exclude_tests and is_test_path(path))
 
     def reads_snapshot(self, path: str) -> bool:
-        """Whether a snapshot reads this file. Tests are part of a snapshot in every recipe."""
+        """Whether a snapshot reads this file. Tests are part of a snapshot in every recipe.
+
+        A name that is no UTF-8 can stand in no block and no prompt: such a file is not read.
+        """
         if not path.endswith(self.recipe.snapshot_suffixes) or self.withholds(path):
             return False
-        if self.is_published and is_quoted_by_git(path):
+        if not is_utf8(path) or (self.is_published and is_quoted_by_git(path)):
             return False
         return not any(part in SKIPPED_DIRECTORIES for part in PurePosixPath(path).parts)
 
@@ -129,6 +132,11 @@ class DiffBuilder:
 
 def is_test_path(path: str) -> bool:
     return any("test" in part.lower() for part in PurePosixPath(path).parts)
+
+
+def is_utf8(path: str) -> bool:
+    """Whether no byte of a path had to be carried by a surrogate."""
+    return not any("\ud800" <= char <= "\udfff" for char in path)
 
 
 def is_quoted_by_git(path: str) -> bool:

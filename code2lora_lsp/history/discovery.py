@@ -59,6 +59,9 @@ class Location:
 def locate(folder: Path) -> Location:
     """The repository whose work tree holds ``folder``.
 
+    As git does, a ``.git`` that is no git directory is walked past, and a ``.git`` file that leads
+    to none is an error.
+
     Raises:
         NotARepository: there is none we can follow; the message says what was seen instead.
     """
@@ -70,13 +73,18 @@ def locate(folder: Path) -> Location:
     if not is_folder:
         seen = "is not a folder" if start.exists() else "does not exist"
         raise NotARepository(f"{folder} {seen}. Open a folder inside a git work tree.")
+    passed: list[Path] = []
     for candidate in (start, *start.parents):
-        if (candidate / ".git").exists() or (candidate / ".git").is_symlink():
+        dot_git = candidate / ".git"
+        if dot_git.is_file() or _is_git_dir(dot_git):
             return _location(candidate)
         if _is_git_dir(candidate):
             raise _without_work_tree(candidate)
+        if dot_git.is_symlink() or dot_git.exists():
+            passed.append(dot_git)
+    seen = f" {passed[0]} is no git directory: HEAD or objects are missing." if passed else ""
     raise NotARepository(
-        f"no git repository in {folder} or above it. Run `git init` or open another folder."
+        f"no git repository in {folder} or above it.{seen} Run `git init` or open another folder."
     )
 
 

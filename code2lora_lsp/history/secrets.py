@@ -7,14 +7,19 @@ Both lists aim at high precision: a false alarm hides code from the model, and a
 that is missing here can be added by the user as an exclude pattern.
 """
 
-import math
 import re
-from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from code2lora_lsp.history.compound_secrets import replace_private_keys, replace_web_tokens
+from code2lora_lsp.history.named_secrets import LITERAL, is_named_secret
+from code2lora_lsp.history.secret_values import looks_like_password, looks_random
+
 PLACEHOLDER = "REDACTED"
+
+REDACTION = "redacted2"
+"""Changes with what ``redact`` replaces. Whatever is stored of redacted text is keyed by it."""
 
 _SECRET_FOLDERS = frozenset({".aws", ".azure", ".gcloud", ".gnupg", ".kube", ".ssh"})
 _SECRET_NAMES = frozenset(
@@ -62,15 +67,6 @@ def _is_secret_name(name: PurePosixPath) -> bool:
     return name.suffix in _DATA_SUFFIXES and bool(_SECRET_STEMS.fullmatch(name.stem.lstrip(".")))
 
 
-_KEY_LABEL = r"[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
-_KEY_LINE = r"[ +\-]?[ \t]*[\"']?[A-Za-z0-9+/=]{16,200}(?:\\n)?[\"']?[ \t]*\r?\n"
-
-_KEY_BLOCKS = (
-    re.compile(rf"-----BEGIN {_KEY_LABEL}[\s\S]{{0,12000}}?-----END {_KEY_LABEL}"),
-    re.compile(rf"-----BEGIN {_KEY_LABEL}[ \t]*\r?\n(?:{_KEY_LINE})+"),
-    re.compile(rf"(?m)(?:^{_KEY_LINE})+[ +\-]?[ \t]*-----END {_KEY_LABEL}"),
-)
-
 _TOKENS = tuple(
     (hint, re.compile(pattern))
     for hint, pattern in (
@@ -87,10 +83,9 @@ _TOKENS = tuple(
         ("hf_", r"\bhf_[A-Za-z0-9]{34,40}\b"),
         ("pypi-", r"\bpypi-AgE[A-Za-z0-9_\-]{50,500}"),
         ("SG.", r"\bSG\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9_\-]{43}"),
-        ("sk-", r"\bsk-(?:ant-|proj-|svcacct-)[A-Za-z0-9_\-]{32,255}|\bsk-[A-Za-z0-9]{40,64}\b"),
         (
-            "eyJ",
-            r"\beyJ[A-Za-z0-9_\-]{10,4000}\.eyJ[A-Za-z0-9_\-]{10,4000}\.[A-Za-z0-9_\-]{10,2000}",
+            "sk-",
+            r"\bsk-(?:ant-|proj-|svcacct-|admin-|or-v1-)[A-Za-z0-9_\-]{32,255}|\bsk-[A-Za-z0-9]{40,64}\b",
         ),
     )
 )
@@ -99,28 +94,25 @@ _AWS_SECRET = re.compile(
     r"(?i)(secret_?(?:access_?)?key[\"']?\s{0,4}[:=]\s{0,4}[\"']?)([A-Za-z0-9/+]{40})(?![\w/+])"
 )
 _URL_PASSWORD = re.compile(r"(://[^\s:@/\"']{1,64}:)([^\s@/\"']{8,128})(?=@)")
-_LITERAL = re.compile(r"([:=]\s{0,4}[bru]?[\"'])([^\s\"']{16,512})(?=[\"'])")
-_SECRET_NAME = re.compile(
-    r"(?i)(?:password|passwd|secret|token|api_?key|access_?key|account_?key|private_?key)\w{0,12}"
-    r"[\"']?\]?\s{0,4}(?::\s{0,4}[a-z]{1,12}\s{0,4})?[=!]?\Z"
+_AUTHORIZATION = re.compile(
+    r"(?i)((?:authorization[\"']?\]?\s{0,4}[:=,]\s{0,4}[bruf]{0,2}[\"']?(?:basic|token|bearer)"
+    r"|[\"']bearer) )([^\s\"']{16,512})(?=[\"'])"
 )
-_NAME_CHARS = 64
-_TEMPLATE = re.compile(r"\$\{|\{\{|%\(|<|>|\{\w*\}|(?i:example|changeme|placeholder|x{6}|your[-_])")
 
 
 def redact(text: str) -> tuple[str, int]:
     """``text`` with each secret replaced by a fixed placeholder, and how many were replaced."""
     count = 0
     if "PRIVATE KEY" in text:
-        for block in _KEY_BLOCKS:
-            text, n = block.subn(
-                PLACEHOLDER + "\n" if block is _KEY_BLOCKS[1] else PLACEHOLDER, text
-            )
-            count += n
+        text, n = replace_private_keys(text, PLACEHOLDER)
+        count += n
     for hint, pattern in _TOKENS:
         if hint in text:
             text, n = pattern.subn(PLACEHOLDER, text)
             count += n
+    if ".eyJ" in text:
+        text, n = replace_web_tokens(text, PLACEHOLDER)
+        count += n
     for hint, pattern, is_secret in _VALUES:
         if hint in text:
             text, n = _replace_values(pattern, is_secret, text)
@@ -145,38 +137,18 @@ def _replace_values(
 
 
 def _is_random_value(match: re.Match[str]) -> bool:
-    return _looks_random(match[2])
-
-
-def _is_named_secret(match: re.Match[str]) -> bool:
-    """Whether the name before a long literal says that it is a secret."""
-    before = match.string[max(0, match.start() - _NAME_CHARS) : match.start()]
-    return _looks_random(match[2]) and _SECRET_NAME.search(before) is not None
+    return looks_random(match[2])
 
 
 def _is_password(match: re.Match[str]) -> bool:
-    return _mixes_letters_and_digits(match[2]) and not _TEMPLATE.search(match[2])
-
-
-def _looks_random(value: str) -> bool:
-    """Letters and digits, at least 3 bits of entropy per character, and no template in it."""
-    if not _mixes_letters_and_digits(value) or _TEMPLATE.search(value):
-        return False
-    return _entropy_bits(value) >= 3.0
-
-
-def _mixes_letters_and_digits(value: str) -> bool:
-    return any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-
-
-def _entropy_bits(value: str) -> float:
-    counts = Counter(value)
-    return -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
+    return looks_like_password(match[2])
 
 
 _VALUES: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], bool]], ...] = (
     ("://", _URL_PASSWORD, _is_password),
     ("ey", _AWS_SECRET, _is_random_value),
     ("EY", _AWS_SECRET, _is_random_value),
-    ("", _LITERAL, _is_named_secret),
+    ("earer ", _AUTHORIZATION, _is_random_value),
+    ("uthorization", _AUTHORIZATION, _is_random_value),
+    ("", LITERAL, is_named_secret),
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 
 from code2lora_lsp.cancellation import Cancellation
+from code2lora_lsp.history.secrets import REDACTION
 from code2lora_lsp.neural.ledger.ladder import Ladder
 from code2lora_lsp.neural.ledger.statistics import Grid, Statistics, statistics_of
 from code2lora_lsp.neural.ledger.writes import Writes, join
@@ -15,7 +16,7 @@ from code2lora_lsp.runtime.block_tally import Piece
 from code2lora_lsp.runtime.block_writer import BlockWriter
 
 RULES = "ledger-state-3"
-"""Changes with the rules of blocks, redaction or writing, and so leaves all stored states aside."""
+"""Changes with the rules of blocks or writing, and so leaves all stored states aside."""
 
 GROUP_TOKENS = 1_024
 """Summed at once. Sums are exact, so groups change no bit; they save passes over the sums."""
@@ -85,5 +86,5 @@ def writer_fingerprint(*parts: str, device: torch.device) -> str:
     where = torch.backends.cpu.get_cpu_capability() if is_cpu else torch.cuda.get_device_name()
     machine = (platform.machine(), where, str(torch.get_num_threads()), torch.__version__)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"  # what parses depends on it
-    content = "\0".join((RULES, *parts, *machine, python))
+    content = "\0".join((RULES, REDACTION, *parts, *machine, python))
     return hashlib.sha256(content.encode()).hexdigest()[:12]

@@ -9,6 +9,7 @@ from pathlib import Path
 from code2lora_lsp.config import Settings, models_root, state_root
 from code2lora_lsp.errors import ModelMismatch, ModelMissing
 from code2lora_lsp.history.repository import Repository
+from code2lora_lsp.history.secrets import REDACTION
 from code2lora_lsp.neural.backbone import Backbone
 from code2lora_lsp.neural.code2lora.checkpoint import (
     BACKBONE_ENCODER,
@@ -253,10 +254,11 @@ def _served_recipe(recipe: Recipe) -> Recipe:
 
 
 def _recipe_key(recipe: Recipe, exclude: tuple[str, ...]) -> str:
+    text = f"{recipe.recipe_id}-{REDACTION}"
     if not exclude:
-        return recipe.recipe_id
+        return text
     digest = hashlib.sha256("\0".join(exclude).encode()).hexdigest()[:8]
-    return f"{recipe.recipe_id}-without-{digest}"
+    return f"{text}-without-{digest}"
 
 
 def _encoder(settings: Settings, manifest: CheckpointManifest, backbone: Backbone) -> TextEncoder:

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from code2lora_lsp.config import Settings, state_root
 from code2lora_lsp.errors import ConfigError, FollowError, NotARepository, SetupError
+from code2lora_lsp.history.diff import is_utf8
 from code2lora_lsp.history.discovery import locate
 from code2lora_lsp.runtime.api import (
     BackendStatus,
@@ -80,13 +81,13 @@ class OneShot:
         """Open the repository that holds ``folder`` and wait until its knowledge is current.
 
         Raises:
+            NotARepository: there is none; the message says what was seen instead.
             FollowError: it cannot be followed; the message says why.
         """
+        root = locate(folder).root
         if chosen(self._settings) is None:
             raise FollowError("model.checkpoint names none, or follow.enabled is off")
-        root = self.backend.open_repository(folder)
-        if root is None:
-            raise FollowError(f"{folder} is not inside a git work tree")
+        self.backend.open_repository(folder)
         seen = self._wait(lambda s: bool(s.detail) or _is_settled(_of(s, root)), timeout_s)
         status = _of(seen, root)
         if status is None or status.state is not FollowState.CURRENT:
@@ -180,13 +181,19 @@ def _read(path: Path) -> str:
 
 
 def _path_in_repository(path: Path) -> str | None:
-    """With forward slashes; ``None`` outside all repositories, also by a link leading out."""
+    """With forward slashes; ``None`` outside all repositories, also by a link leading out.
+
+    Nor has a file one whose name is no UTF-8: no prompt can name it, and it is not followed.
+    """
     try:
         root = locate(path.parent).root
     except NotARepository:
         return None
     target = path.resolve()
-    return target.relative_to(root).as_posix() if target.is_relative_to(root) else None
+    if not target.is_relative_to(root):
+        return None
+    name = target.relative_to(root).as_posix()
+    return name if is_utf8(name) else None
 
 
 def _offset(path: Path, text: str, line: int, column: int) -> int:

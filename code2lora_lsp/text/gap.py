@@ -91,7 +91,7 @@ class Gap:
     @cached_property
     def _uses_tabs(self) -> bool | None:
         """Whether the nearest indented line above is so by a tab; ``None`` without one."""
-        found = _LAST_INDENTED.search(self.before[-_SEEN_CHARS:])
+        found = _LAST_INDENTED.match(self.before[-_SEEN_CHARS:])
         return None if found is None else found[1] == "\t"
 
     @cached_property

@@ -30,6 +30,18 @@ def test_a_folder_deep_inside_a_work_tree_finds_its_root(repo: GitRepo) -> None:
     assert found.git_dir == found.common_dir == repo.root / ".git"
 
 
+def test_a_dot_git_that_is_no_git_directory_is_walked_past_as_git_does(repo: GitRepo) -> None:
+    repo.commit({"pkg/a.py": "x = 1\n", "lib/a.py": "x = 1\n"})
+    (repo.root / "pkg" / ".git").mkdir()
+    (repo.root / "lib" / ".git").symlink_to("nowhere")
+    for name in ("pkg", "lib"):
+        folder = repo.root / name
+        toplevel = subprocess.check_output(
+            ["git", "rev-parse", "--show-toplevel"], cwd=folder, text=True
+        )
+        assert Repository.discover(folder).root == Path(toplevel.strip()) == repo.root
+
+
 def test_folders_we_cannot_follow_are_named_for_what_they_are(
     tmp_path: Path, repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,12 +50,14 @@ def test_folders_we_cannot_follow_are_named_for_what_they_are(
     (plain / "file").write_text("")
     (plain / "broken").mkdir()
     (plain / "broken" / ".git").write_text("gitdir: ../nowhere\n")
+    (plain / "empty" / ".git").mkdir(parents=True)
     cases = {
         plain: "no git repository in",
         tmp_path / "missing": "does not exist",
         plain / "file": "is not a folder",
         bare.root: "is a bare repository",
         repo.root / ".git" / "refs": "is a git directory, not a work tree",
+        plain / "empty": "no git repository in .*empty/.git is no git directory",
         plain / "broken": "HEAD or objects are missing",
     }
     for folder, seen in cases.items():

@@ -20,6 +20,7 @@ from code2lora_lsp.neural.code2lora.commit_gru import CommitGru, CommitGruConfig
 from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraEvo
 from code2lora_lsp.neural.code2lora.lora_head import LoraHead, LoraHeadConfig
 from code2lora_lsp.recipe import SOURCE_V1
+from code2lora_lsp.runtime import models
 from code2lora_lsp.runtime.api import FollowState, ProgressBegan, ProgressEnded
 from code2lora_lsp.runtime.commit_journal import CommitJournal
 from code2lora_lsp.runtime.embedder import HistoryEmbedder
@@ -187,6 +188,14 @@ def test_a_shallow_clone_is_folded_from_what_is_there(repo, tmp_path, depth):
     points = Following(clone, tmp_path / "states").points()
     assert points[-1].commit_id == repo.head
     assert points[-1].total == max(0, depth - 2)
+
+
+def test_states_of_text_redacted_by_other_rules_are_stored_elsewhere(tmp_path, monkeypatch):
+    following = FollowModels(tiny_evo(), WordEncoder(), SOURCE_V1, "tiny", tmp_path)
+    folders = {following.store(()).folder, following.store(("a.py",)).folder}
+    monkeypatch.setattr(models, "REDACTION", "redacted1")
+    folders |= {following.store(()).folder, following.store(("a.py",)).folder}
+    assert len(folders) == 4
 
 
 def test_failed_git_read_does_not_advance_the_state(repo, tmp_path):

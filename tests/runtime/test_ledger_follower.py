@@ -1,6 +1,7 @@
 """The ledger follows real histories: exact, bounded, never through a secret."""
 
 import random
+import sys
 
 import pytest
 import torch
@@ -198,6 +199,20 @@ def test_a_state_that_contradicts_its_tree_is_found_out_and_written_anew(repo, f
     assert_is_its_tree(again.state(), repo, tmp_path)
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems refuse such names")
+def test_a_file_whose_name_is_no_utf_8_is_left_out_until_it_is_renamed(repo, following, tmp_path):
+    nameless = "package/caf\udce9.py"
+    repo.commit({nameless: source(6, 7), "m0.py": source(8)})
+    assert_is_its_tree(following.state(), repo, tmp_path)
+    headers = {block.header for block in following.written}
+    assert "# m0.py\n" in headers
+    assert not any("caf" in header for header in headers)
+    repo.move(nameless, "package/café.py")
+    repo.commit()
+    assert_is_its_tree(following.state(), repo, tmp_path)
+    assert "# package/café.py\n" in {block.header for block in following.written}
+
+
 def test_states_of_another_writer_are_not_read(repo, following, tmp_path, monkeypatch):
     following.state()
     monkeypatch.setattr(ledger_writer, "RULES", "ledger-state-0")
@@ -214,6 +229,7 @@ def test_all_that_can_change_a_bit_is_in_the_writers_fingerprint(monkeypatch):
         (torch, "get_num_threads", lambda: 64),
         (torch.backends.cpu, "get_cpu_capability", lambda: "ABACUS"),
         (ledger_writer.platform, "machine", lambda: "pdp11"),
+        (ledger_writer, "REDACTION", "redacted1"),
     ]
     for where, name, value in changes:
         with monkeypatch.context() as patch:
