@@ -51,6 +51,7 @@ class Repository:
         self.common_dir = location.common_dir
         self.exclude = tuple(exclude)
         self._location = location
+        self._inode = _inode(location.git_dir)
         self._git = GitCommand(location.git_dir, location.common_dir)
         self._kept = KeptCommits(self._git)
 
@@ -81,6 +82,17 @@ class Repository:
             head="unborn" if head.commit_id is None else attached,
             branch=head.branch,
         )
+
+    def is_in_place(self) -> bool:
+        """Whether the work tree's git directory is the one that was found, where it was.
+
+        ``git submodule absorbgitdirs`` moves it, ``git init --separate-git-dir`` does, and it may
+        be deleted and cloned anew.
+        """
+        try:
+            return locate(self.root) == self._location and _inode(self.git_dir) == self._inode
+        except (NotARepository, OSError):
+            return False
 
     def head(self) -> Head:
         """Where HEAD is now: a few file reads, git itself only where the files do not say.
@@ -275,3 +287,8 @@ class Repository:
 
     def _empty_tree(self) -> str:
         return EMPTY_TREES[object_id_length(self.common_dir)]
+
+
+def _inode(folder: Path) -> tuple[int, int]:
+    seen = folder.stat()
+    return seen.st_dev, seen.st_ino

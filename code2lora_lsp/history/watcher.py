@@ -49,9 +49,12 @@ class HeadWatcher:
         repository: Repository,
         on_head_moved: Callable[[HeadMoved], None],
         poll_s: float = 1.5,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
+        """Watch nothing yet. ``on_lost`` is called, on the same thread, when HEAD goes away."""
         self._repository = repository
         self._on_head_moved = on_head_moved
+        self._on_lost = on_lost
         self._poll_s = poll_s
         self._events = FileEvents(repository.git_dir, repository.common_dir, self._on_event)
         self._thread: threading.Thread | None = None
@@ -153,7 +156,8 @@ class HeadWatcher:
         except GitReadFailed as error:
             if not self._complained:
                 _log.warning("HEAD cannot be read, will try again: %s", error)
-            self._complained = True
+                self._complained = True
+                self._on_lost()
             return False
         self._complained = False
         if head.commit_id == self._reported:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from code2lora_lsp.cancellation import Cancellation, Cancelled
 from code2lora_lsp.config import FollowSettings
-from code2lora_lsp.errors import Code2LoraError
+from code2lora_lsp.errors import Code2LoraError, NotARepository
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.history.watcher import HeadMoved, HeadWatcher
 from code2lora_lsp.runtime.api import FollowState, RepositoryStatus
@@ -149,8 +149,7 @@ class Tracker:
                 if is_due and not self._closed.is_set():
                     self._follow_guarded()
         finally:
-            if self._watcher is not None:
-                self._watcher.stop()
+            self._forget()
 
     def _wait_s(self) -> float | None:
         """How long to wait for a nudge; edited files are looked at in between."""
@@ -182,13 +181,29 @@ class Tracker:
         self._published.show(state=FollowState.FAILED, detail=detail)
 
     def _opened(self) -> Repository:
-        """The repository, watched from the first time on."""
+        """The repository, watched from the first time on; found anew where it is another."""
+        if self._repository is not None and not self._repository.is_in_place():
+            log.info("the git directory of %s is another now", self.root.name)
+            self._forget()
         if self._repository is None:
             repository = Repository.discover(self.root, self._settings.exclude)
-            watcher = HeadWatcher(repository, self._on_head_moved, poll_s=self._settings.poll_s)
+            if repository.root != self.root.resolve():
+                raise NotARepository(
+                    f"{self.root} is no work tree any more: its files now lie in "
+                    f"{repository.root}'s. Clone it again, or open that folder."
+                )
+            watcher = HeadWatcher(
+                repository, self._on_head_moved, self._settings.poll_s, on_lost=self._wake.set
+            )
             watcher.start()
             self._repository, self._watcher = repository, watcher
         return self._repository
+
+    def _forget(self) -> None:
+        """Of the repository that was followed; what was published of it stays."""
+        if self._watcher is not None:
+            self._watcher.stop()
+        self._repository = self._watcher = self._follower = self._done = None
 
     def _on_head_moved(self, moved: HeadMoved) -> None:
         log.info("HEAD moved to %s", moved.current)
