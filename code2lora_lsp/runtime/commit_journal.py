@@ -94,6 +94,7 @@ class CommitJournal:
             before = self._before(parent, followed, repository, models, cancellation)
             record = _record(arrival, parent, checkpoint, repository)
             self._write(self._measured(followed, record, now, before), now.commit_id)
+            self._last = checkpoint, now
             passages = _new_lines(repository, before, now.commit_id)
             if before is not None and passages:
                 unscored = Unscored(now.commit_id, checkpoint, tuple(passages), before)
@@ -223,7 +224,8 @@ def _new_lines(repository: Repository, before: Knowledge | None, commit: str) ->
     """Lines since ``before``; none where that may know some of them already."""
     if before is None or before.edited or before.commit_id == commit:
         return []
-    if not repository.is_ancestor(before.commit_id, commit):
+    is_here = bool(repository.commits_among([before.commit_id]))  # amended and collected since?
+    if not is_here or not repository.is_ancestor(before.commit_id, commit):
         return []
     texts = TreeTexts(repository)
     changes = texts.changes(before.commit_id, commit)

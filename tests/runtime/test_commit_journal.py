@@ -139,6 +139,22 @@ def test_an_amended_commit_is_not_scored_by_what_knew_most_of_it(server, repo):
     assert record.n_scored == 0
 
 
+def test_after_a_commit_that_vanished_the_next_ones_are_written_down_as_ever(server, repo):
+    server.follow()
+    repo.commit("b.py", source(9))
+    server.follow()
+    vanished = repo.head
+    repo.amend("b.py", source(9, 10))
+    amended = repo.head
+    repo.git("reflog", "expire", "--expire=now", "--all")
+    repo.gc()
+    assert server.follow() is None, "what was known before may hold most of it"
+    repo.commit("c.py", source(11))
+    assert [passage.text for passage in server.follow().passages] == [source(11)]
+    parents = [record.parent for record in server.kept.records[-2:]]
+    assert parents == [vanished, amended]
+
+
 def test_another_branch_is_not_scored_but_measured(server, repo):
     server.follow()
     repo.branch("other")
