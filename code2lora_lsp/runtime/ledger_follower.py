@@ -19,6 +19,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 
 from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.errors import GitReadFailed, ShapeMismatch, StateUnreadable
@@ -157,23 +158,22 @@ class LedgerFollower:
         stored = self._states.at(head)
         if stored is not None:
             return stored
-        last, far = self._state, float("inf")
 
-        def n_changed(commit_id: str) -> int:
-            return len(self._texts.changes(commit_id, head))
-
-        if last is not None:
+        @cache
+        def n_changed(commit_id: str) -> int | None:
             try:
-                far = n_changed(last.commit_id)
-            except GitReadFailed as error:  # collected since: its removed blocks cannot be read
-                log.info("the last state is of no use: %s", error)
-                last = None
-        if last is not None and far <= NEAR_FILES:
+                return len(self._texts.changes(commit_id, head))
+            except GitReadFailed as error:  # collected since, or never here
+                log.info("the state of %s is of no use: %s", commit_id[:12], error)
+                return None
+
+        last = self._state
+        far = n_changed(last.commit_id) if last is not None else None
+        if far is not None and far <= NEAR_FILES:
             return last
         nearest = self._states.nearest(n_changed)
-        if nearest is None or (last is not None and far <= n_changed(nearest.commit_id)):
-            return last
-        return nearest
+        near = n_changed(nearest.commit_id) if nearest is not None else None
+        return last if far is not None and (near is None or far <= near) else nearest
 
     def _carry_out(self, work: Work, cancellation: Cancellation) -> Iterator[FollowPoint]:
         is_anew = work.start.ladder.height < N_RUNGS

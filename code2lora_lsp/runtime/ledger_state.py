@@ -110,9 +110,11 @@ class LedgerStates:
             self.drop(commit_id)
             return None
 
-    def nearest(self, n_changed: Callable[[str], int]) -> LedgerState | None:
-        """The stored state whose tree differs in the fewest files."""
-        for commit_id in sorted(self._commit_ids(), key=n_changed):
+    def nearest(self, n_changed: Callable[[str], int | None]) -> LedgerState | None:
+        """The stored state whose tree differs in the fewest files; ``None`` differs in unknown."""
+        far = {commit_id: n_changed(commit_id) for commit_id in self._commit_ids()}
+        known = {commit_id: n_files for commit_id, n_files in far.items() if n_files is not None}
+        for commit_id in sorted(known, key=known.__getitem__):
             state = self.at(commit_id)
             if state is not None:
                 return state
