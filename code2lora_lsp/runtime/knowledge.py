@@ -16,6 +16,10 @@ class Sharp(Mixer, Protocol):
     def memory_id(self) -> str:
         """Changes with what is remembered."""
 
+    @property
+    def size_bytes(self) -> int:
+        """In memory."""
+
 
 @dataclass(frozen=True)
 class Knowledge:
@@ -48,6 +52,15 @@ class Knowledge:
     def is_empty(self) -> bool:
         """Completions with it are the plain backbone's."""
         return self.adapter is None and self.sharp is None
+
+    @property
+    def sizes_bytes(self) -> dict[str, int]:
+        """The size in memory of each part, by its id; equal parts are mostly shared."""
+        parts = (
+            self.adapter and (self.adapter.adapter_id, self.adapter.size_bytes),
+            self.sharp and (self.sharp.memory_id, self.sharp.size_bytes),
+        )
+        return dict(part for part in parts if part)
 
     def drift_from(self, before: "Knowledge | None") -> float | None:
         """1 − cosine between both adapters' ΔW; ``None`` unless there are two."""

@@ -8,6 +8,9 @@ from code2lora_lsp.runtime.knowledge import Knowledge
 HISTORY_LENGTH = 8
 """Kept for rolling back, the current one included."""
 
+MOST_EARLIER_BYTES = 64_000_000
+"""Of what is kept for rolling back. One commit is kept whatever its size."""
+
 
 class KnowledgeSlot:
     """Holds the current knowledge of one repository and a few before it.
@@ -46,7 +49,7 @@ class KnowledgeSlot:
                 kept = self._history[:-1] if self._is_provisional else self._history
                 if kept and _is_same(kept[-1], knowledge):
                     kept = kept[:-1]
-                self._history = (*kept, knowledge)[-HISTORY_LENGTH:]
+                self._history = _bounded((*kept, knowledge), least=3 if provisional else 2)
             self._is_provisional = provisional
         if is_new:
             self._tell()
@@ -76,6 +79,19 @@ class KnowledgeSlot:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def _bounded(history: tuple[Knowledge, ...], least: int) -> tuple[Knowledge, ...]:
+    """As many of the newest as may be kept, ``least`` in any case: a table can be 100 MB large."""
+    kept = history[-HISTORY_LENGTH:]
+    while len(kept) > least and _size_bytes(kept) - _size_bytes(kept[-1:]) > MOST_EARLIER_BYTES:
+        kept = kept[1:]
+    return kept
+
+
+def _size_bytes(history: tuple[Knowledge, ...]) -> int:
+    """Together; what several share counts once."""
+    return sum({part: size for one in history for part, size in one.sizes_bytes.items()}.values())
 
 
 def _is_same(one: Knowledge | None, other: Knowledge) -> bool:

@@ -25,7 +25,7 @@ class Table:
 
     def __init__(self, table):
         self.table = table
-        self.memory_id = table.memory_id
+        self.memory_id, self.size_bytes = table.memory_id, table.size_bytes
 
     def mixed(self, log_p, context):
         return log_p

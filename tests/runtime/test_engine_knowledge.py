@@ -108,7 +108,7 @@ def test_an_unfit_adapter_is_reported_once_and_the_plain_backbone_answers(start)
 class Parrot:
     """A mixer that knows one continuation."""
 
-    memory_id = "parrot"
+    memory_id, size_bytes = "parrot", 0
 
     def mixed(self, log_p, context):
         sure = torch.full_like(log_p, float("-inf"))

@@ -34,6 +34,11 @@ class SharpMemory:
         both = f"{self.table.memory_id}\0{self.gate.gate_id}"
         return hashlib.sha256(both.encode()).hexdigest()[:16]
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the table."""
+        return self.table.size_bytes
+
     def mixed(self, log_p: Tensor, context: Sequence[int]) -> Tensor:
         """See ``mixing.Mixer``; ``log_p`` itself where the table says nothing."""
         before = log_p.detach().cpu().numpy()
