@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
@@ -27,7 +27,6 @@ EMPTY_TREES = {
 
 _PINNED_CONFIG = (
     "core.abbrev=auto",
-    f"core.attributesFile={os.devnull}",
     "core.fsmonitor=false",
     "diff.indentHeuristic=true",
     "diff.suppressBlankEmpty=false",
@@ -36,6 +35,7 @@ _PINNED_CONFIG = (
     "log.showRoot=true",
     "log.showSignature=false",
 )
+_NO_ATTRIBUTES_CONFIG = (f"core.attributesFile={os.devnull}",)
 _STDERR_TAIL_CHARS = 600
 _SHA256 = re.compile(r"(?im)^\s*objectformat\s*=\s*sha256\b")
 
@@ -43,10 +43,17 @@ _SHA256 = re.compile(r"(?im)^\s*objectformat\s*=\s*sha256\b")
 class GitCommand:
     """Starts git on one git directory. Holds no process between calls; any thread may use it."""
 
-    def __init__(self, git_dir: Path, common_dir: Path) -> None:
-        self._git = _start_gitpython(git_dir)
+    def __init__(self, git_dir: Path, common_dir: Path, work_tree: Path | None = None) -> None:
+        """With a ``work_tree`` git runs there, by the attributes that hold there."""
+        self._git = _start_gitpython(work_tree or git_dir)
         self.git_dir = git_dir
-        self._git.update_environment(**_environment(git_dir, common_dir))
+        self._pins = _PINNED_CONFIG if work_tree else (*_PINNED_CONFIG, *_NO_ATTRIBUTES_CONFIG)
+        environment = _environment(git_dir, common_dir)
+        if work_tree is None:
+            environment |= _no_work_tree(git_dir, common_dir)
+        else:
+            environment["GIT_WORK_TREE"] = str(work_tree)
+        self._git.update_environment(**environment)
 
     def run(
         self,
@@ -61,7 +68,7 @@ class GitCommand:
         """
         with _input_file(stdin) as source, self._translated(arguments):
             status, output, stderr = self._git.execute(
-                _command(arguments),
+                self._command(arguments),
                 istream=source,
                 with_extended_output=True,
                 stdout_as_string=False,
@@ -90,7 +97,7 @@ class GitCommand:
         with _input_file(stdin) as source:
             with self._translated(arguments):
                 process = self._git.execute(
-                    _command(arguments, quoted_paths=quoted_paths),
+                    self._command(arguments, quoted_paths=quoted_paths),
                     istream=source,
                     as_process=True,
                 )
@@ -107,6 +114,10 @@ class GitCommand:
         return GitReadFailed(
             f"`git {' '.join(arguments)}` {ended} in {self.git_dir}: {said}. {_remedy(said)}"
         )
+
+    def _command(self, arguments: Sequence[str], *, quoted_paths: bool = False) -> list[str]:
+        pins = [*self._pins, f"core.quotePath={str(quoted_paths).lower()}"]
+        return ["git", "--no-pager", *(word for pin in pins for word in ("-c", pin)), *arguments]
 
     @contextmanager
     def _translated(self, arguments: Sequence[str]) -> Iterator[None]:
@@ -196,22 +207,14 @@ def _start_gitpython(git_dir: Path) -> "Git":
     return Git(git_dir)
 
 
-def _environment(git_dir: Path, common_dir: Path) -> Mapping[str, str]:
-    """Variables that override what a hook, an editor or the user may have exported.
-
-    The git directory stands in for the work tree: without it, git would apply the
-    ``.gitattributes`` of whatever is checked out to the diffs of every commit.
-    """
+def _environment(git_dir: Path, common_dir: Path) -> dict[str, str]:
+    """Variables that override what a hook, an editor or the user may have exported."""
     return {
         "GIT_DIR": str(git_dir),
         "GIT_COMMON_DIR": str(common_dir),
-        "GIT_WORK_TREE": str(git_dir),
-        "GIT_INDEX_FILE": str(git_dir / "code2lora-lsp-reads-no-index"),
         "GIT_OBJECT_DIRECTORY": str(common_dir / "objects"),
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
         "GIT_ALLOW_PROTOCOL": "none",
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_ATTR_SOURCE": EMPTY_TREES[object_id_length(common_dir)],
         "GIT_DIFF_OPTS": "",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
@@ -223,9 +226,18 @@ def _environment(git_dir: Path, common_dir: Path) -> Mapping[str, str]:
     }
 
 
-def _command(arguments: Sequence[str], *, quoted_paths: bool = False) -> list[str]:
-    pins = [*_PINNED_CONFIG, f"core.quotePath={str(quoted_paths).lower()}"]
-    return ["git", "--no-pager", *(word for pin in pins for word in ("-c", pin)), *arguments]
+def _no_work_tree(git_dir: Path, common_dir: Path) -> dict[str, str]:
+    """So that an answer depends on objects alone.
+
+    The git directory stands in for the work tree: without it, git would apply the
+    ``.gitattributes`` of whatever is checked out to the diffs of every commit.
+    """
+    return {
+        "GIT_WORK_TREE": str(git_dir),
+        "GIT_INDEX_FILE": str(git_dir / "code2lora-lsp-reads-no-index"),
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_ATTR_SOURCE": EMPTY_TREES[object_id_length(common_dir)],
+    }
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.errors import GitReadFailed, NotARepository
 from code2lora_lsp.history import walk
+from code2lora_lsp.history.attributes import converted_paths
 from code2lora_lsp.history.diff import CommitDiff, PathRules
 from code2lora_lsp.history.diff_requests import kept_requests, source_requests
 from code2lora_lsp.history.discovery import (
@@ -218,6 +219,15 @@ class Repository:
         """Path → blob id of those paths that a snapshot reads at a commit."""
         rules = self.rules(recipe)
         return read_blob_ids(self._git, commit_id, [p for p in paths if rules.reads_snapshot(p)])
+
+    def converted_paths(self, paths: Collection[str]) -> frozenset[str]:
+        """Those that do not lie in the work tree as they would be committed.
+
+        Raises:
+            GitReadFailed: git did not answer.
+        """
+        where = self._location
+        return converted_paths(GitCommand(where.git_dir, where.common_dir, where.root), paths)
 
     def commits_among(self, commit_ids: Sequence[str]) -> list[str]:
         """Those that this repository has, in the order given."""

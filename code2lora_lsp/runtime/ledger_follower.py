@@ -97,7 +97,7 @@ class LedgerFollower:
         state = self._at(head)
         if state is None:
             return None
-        before = self._texts.at(head, sorted(texts))
+        before = self._texts.on_disk(head, sorted(texts))
         after = self._texts.given({path: texts[path] for path in before})
         paths = frozenset(path for path in before if before[path] != after.get(path))
         if not paths:

@@ -42,6 +42,15 @@ class TreeTexts:
         """The texts of those paths that are read at a commit."""
         return self._read(self._repository.blob_ids(commit_id, paths, TREE_RECIPE))
 
+    def on_disk(self, commit_id: str, paths: Sequence[str]) -> dict[str, str]:
+        """As ``at``, of those that lie in the work tree as they would be committed.
+
+        The others' text on disk is not the repository's: encrypted files lie there in the clear.
+        """
+        texts = self.at(commit_id, paths)
+        converted = self._repository.converted_paths(texts)
+        return {path: text for path, text in texts.items() if path not in converted}
+
     def given(self, contents: Mapping[str, bytes | None]) -> dict[str, str]:
         """The texts of contents by path, as if they were committed."""
         return {
