@@ -35,6 +35,12 @@ _PINNED_CONFIG = (
     "log.showRoot=true",
     "log.showSignature=false",
 )
+COMPLETE_A_PARTIAL_CLONE = (
+    "Fetch them with `git fetch --refetch --no-filter`, and let later fetches bring all with "
+    "`git config --unset remote.origin.partialclonefilter`."
+)
+"""Without ``--no-filter``, ``--refetch`` filters as the clone did and brings nothing."""
+
 _NO_ATTRIBUTES_CONFIG = (f"core.attributesFile={os.devnull}",)
 _STDERR_TAIL_CHARS = 600
 _SHA256 = re.compile(r"(?im)^\s*objectformat\s*=\s*sha256\b")
@@ -254,5 +260,5 @@ def _input_file(stdin: bytes | None) -> "Iterator[BinaryIO | None]":
 
 def _remedy(said: str) -> str:
     if "promisor" in said or "lazy fetch" in said.lower() or "transport" in said:
-        return "The clone is partial and objects are not here: run `git fetch --refetch`."
+        return f"The clone is partial and objects are not here. {COMPLETE_A_PARTIAL_CLONE}"
     return "Run `git fsck` in the repository to see what is damaged."

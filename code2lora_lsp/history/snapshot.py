@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from code2lora_lsp.errors import GitReadFailed
 from code2lora_lsp.history.diff import PathRules
-from code2lora_lsp.history.git_process import GitCommand
+from code2lora_lsp.history.git_process import COMPLETE_A_PARTIAL_CLONE, GitCommand
 
 _SYMLINK_MODE = "120000"
 
@@ -45,7 +45,7 @@ def _tree(git: GitCommand, commit_id: str, rules: PathRules) -> Iterator[Snapsho
             if rules.reads_snapshot(name):
                 raise GitReadFailed(
                     f"{git.git_dir} lacks blob {blob_id} of {name!r} at {commit_id[:12]}. "
-                    "A partial clone can be completed with `git fetch --refetch`."
+                    f"Where that is a partial clone: {COMPLETE_A_PARTIAL_CLONE}"
                 )
         elif 0 < int(size) <= rules.recipe.snapshot_max_file_bytes:
             yield SnapshotFile(name, blob_id, int(size))

@@ -1,7 +1,13 @@
 """Objects that are not in this clone: what of the stored states can still be used."""
 
+import re
+import shlex
+
 import pytest
 
+from code2lora_lsp.errors import GitReadFailed
+from code2lora_lsp.history.repository import Repository
+from code2lora_lsp.recipe import SOURCE_V1
 from tests.gitrepo import GitRepo
 from tests.runtime.ledger_following import LedgerFollowing, assert_is_its_tree, source
 
@@ -11,6 +17,25 @@ def repo(tmp_path):
     repo = GitRepo(tmp_path / "work")
     repo.commit("a.py", source(1, 2))
     return repo
+
+
+@pytest.fixture
+def partial(repo, tmp_path):
+    """A clone with the blobs of the top folder alone."""
+    repo.commit({"pkg/b.py": source(3), "pkg/c.py": source(4)})
+    repo.git("config", "uploadpack.allowFilter", "true")
+    repo.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    where = str(tmp_path / "partial")
+    repo.git("clone", "-q", "--filter=blob:none", "--sparse", repo.root.as_uri(), where)
+    return GitRepo(tmp_path / "partial")
+
+
+def follow(repo, tmp_path):
+    LedgerFollowing(repo, tmp_path / "partial states").state()
+
+
+def read_snapshot(repo, tmp_path):
+    Repository.discover(repo.root).snapshot(repo.head, SOURCE_V1)
 
 
 def lose(repo, name):
@@ -41,3 +66,19 @@ def test_where_no_stored_tree_is_here_head_is_written_from_nothing(repo, tmp_pat
     repo.commit("b.py", source(3))
     lose(repo, f"{lost}^{{tree}}")
     assert_is_its_tree(LedgerFollowing(repo, tmp_path / "states").state(), repo, tmp_path)
+
+
+@pytest.mark.parametrize("read", [follow, read_snapshot])
+def test_a_partial_clone_is_followed_after_the_commands_its_error_names(
+    repo, partial, tmp_path, read
+):
+    with pytest.raises(GitReadFailed, match="partial") as failure:
+        read(partial, tmp_path)
+    commands = re.findall("`git ((?:fetch|config) [^`]+)`", str(failure.value))
+    assert len(commands) == 2
+    for command in commands:
+        partial.git(*shlex.split(command))
+    read(partial, tmp_path)
+    repo.commit("pkg/d.py", source(5))
+    partial.git("pull", "-q")
+    read(partial, tmp_path)
