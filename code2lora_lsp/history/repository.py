@@ -85,11 +85,7 @@ class Repository:
         )
 
     def is_in_place(self) -> bool:
-        """Whether the work tree's git directory is the one that was found, where it was.
-
-        ``git submodule absorbgitdirs`` moves it, ``git init --separate-git-dir`` does, and it may
-        be deleted and cloned anew.
-        """
+        """Whether the git directory is where it was: it can be moved, or deleted and made anew."""
         try:
             return locate(self.root) == self._location and _inode(self.git_dir) == self._inode
         except (NotARepository, OSError):
@@ -221,13 +217,8 @@ class Repository:
         return read_blob_ids(self._git, commit_id, [p for p in paths if rules.reads_snapshot(p)])
 
     def converted_paths(self, paths: Collection[str]) -> frozenset[str]:
-        """Those that do not lie in the work tree as they would be committed.
-
-        Raises:
-            GitReadFailed: git did not answer.
-        """
-        where = self._location
-        return converted_paths(GitCommand(where.git_dir, where.common_dir, where.root), paths)
+        """Those that do not lie in the work tree as they would be committed."""
+        return converted_paths(GitCommand(self.git_dir, self.common_dir, self.root), paths)
 
     def commits_among(self, commit_ids: Sequence[str]) -> list[str]:
         """Those that this repository has, in the order given."""
