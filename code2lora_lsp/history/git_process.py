@@ -43,7 +43,7 @@ COMPLETE_A_PARTIAL_CLONE = (
 
 _NO_ATTRIBUTES_CONFIG = (f"core.attributesFile={os.devnull}",)
 _STDERR_TAIL_CHARS = 600
-_SHA256 = re.compile(r"(?im)^\s*objectformat\s*=\s*sha256\b")
+_SHA256 = re.compile(r"(?im)^[ \t]*objectformat[ \t]*=[ \t]*sha256\b")
 
 
 class GitCommand:
