@@ -17,6 +17,7 @@ from code2lora_lsp.config import Settings, decode_settings
 from code2lora_lsp.errors import Code2LoraError, ConfigError, FollowError
 
 if TYPE_CHECKING:
+    from code2lora_lsp.runtime.api import Exported, RepositoryStatus
     from code2lora_lsp.runtime.oneshot import OneShot
 
 EXIT_OK, EXIT_FINDINGS, EXIT_BROKEN, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -145,7 +146,7 @@ def _adapt(arguments: argparse.Namespace) -> int:
     from code2lora_lsp.check.history_table import followed_json, history_lines
     from code2lora_lsp.check.screen import progress_bars
     from code2lora_lsp.runtime.commit_records import Followed
-    from code2lora_lsp.runtime.export import NO_ADAPTER, refuse_file
+    from code2lora_lsp.runtime.export import refuse_file, why_no_adapter
     from code2lora_lsp.runtime.oneshot import OneShot
 
     if arguments.rank < 1:
@@ -154,34 +155,45 @@ def _adapt(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--history {arguments.history}: expected a number of commits")
     if arguments.out:
         refuse_file(arguments.out)
+    written, followed = None, Followed()
     with progress_bars() as listener, OneShot(settings_of(arguments), listener) as shot:
         shot.wait_ready()
         status = shot.follow(arguments.repository)
         root = Path(status.root)
         knowledge = shot.knowledge(root)
         adapter = knowledge.adapter if knowledge else None
-        rank, kept = adapter.rank if adapter else None, 1.0
         if arguments.out:
             written = shot.backend.export_adapter(root, arguments.out, arguments.rank)
-            rank, kept = written.rank, written.kept
-        followed = Followed()
         if arguments.history is not None:
             followed = shot.followed(status, arguments.history or None)
-    if arguments.history is not None and arguments.format == "json":
-        print(json.dumps(followed_json(status.root, followed)))
-        return EXIT_OK
     if arguments.format == "json":
-        facts = {**asdict(status), "state": status.state.value, "rank": rank, "kept": kept}
+        rank = adapter.rank if adapter else None
+        facts = (
+            _adapted_json(status, rank, written)
+            if arguments.history is None
+            else followed_json(status.root, followed)
+        )
         print(json.dumps(facts))
         return EXIT_OK
     at = f"@ {(status.adapter_commit or '')[:12]}"
-    print(f"adapter {status.adapter_id} {at} (rank {rank})" if adapter else f"{NO_ADAPTER} {at}")
-    if arguments.out:
-        loss = f", which keeps {kept:.1%} of the whole update" if kept < 1 else ""
-        print(f"written to {arguments.out}{loss}")
+    if adapter:
+        print(f"adapter {status.adapter_id} {at} (rank {adapter.rank})")
+    else:
+        print(f"no adapter {at}: {why_no_adapter(status, knowledge)}")
+    if written:
+        loss = f", which keeps {written.kept:.1%} of the whole update" if written.kept < 1 else ""
+        print(f"written to {written.folder}{loss}")
     if arguments.history is not None:
         print(*history_lines(followed), sep="\n")
     return EXIT_OK
+
+
+def _adapted_json(
+    status: "RepositoryStatus", rank: int | None, written: "Exported | None"
+) -> dict[str, object]:
+    """With the rank of what was written, if anything was."""
+    rank, kept = (written.rank, written.kept) if written else (rank, 1.0)
+    return {**asdict(status), "state": status.state.value, "rank": rank, "kept": kept}
 
 
 def _import(arguments: argparse.Namespace) -> int:

@@ -336,6 +336,13 @@ def test_complete_in_an_excluded_file_offers_nothing_and_says_why(run, repo):
     assert "excluded by follow.exclude" in done.stderr
 
 
+def test_without_python_adapt_says_that_this_is_why_there_is_no_adapter(run, tmp_path):
+    repo = no_python(tmp_path / "project")
+    done = run("adapt", repo.root)
+    assert done.returncode == 0, done.stderr
+    assert f"no adapter @ {repo.head[:12]}: the tree holds no Python" in done.stdout
+
+
 def test_a_ledger_s_adapter_is_written_at_the_rank_asked_for_and_says_what_is_lost(
     run, repo, tmp_path
 ):

@@ -143,6 +143,7 @@ class RepositoryStatus:
     Attributes:
         head: commit id of HEAD, ``None`` on an unborn branch.
         adapter_id: ``None`` before the first, and where no step of the ledger helps.
+        memory_id: of the sharp memory, the names of the tree; ``None`` where there is none.
         adapter_commit: commit the published knowledge stands for, ``None`` before the first.
         knowledge_id: changes with the adapter and with the sharp memory published with it.
         edited_files: tracked files whose saved text is in it although it is not committed.
@@ -163,6 +164,7 @@ class RepositoryStatus:
     detail: str = ""
     knowledge_id: str | None = None
     edited_files: int = 0
+    memory_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from code2lora_lsp.runtime.api import (
 from code2lora_lsp.runtime.commit_records import Followed
 from code2lora_lsp.runtime.engine import Engine
 from code2lora_lsp.runtime.engine_status import EngineListener, EngineStatus
-from code2lora_lsp.runtime.export import NO_ADAPTER, refuse_file, write_peft
+from code2lora_lsp.runtime.export import refuse_file, why_no_adapter, why_no_models, write_peft
 from code2lora_lsp.runtime.follower import Following
 from code2lora_lsp.runtime.following_loader import FollowingLoader
 from code2lora_lsp.runtime.knowledge import Knowledge
@@ -175,14 +175,17 @@ class LocalBackend:
         return tracker.slot.current if tracker else None
 
     def export_adapter(self, root: Path, folder: Path, rank: int) -> Exported:
-        knowledge, models = self.knowledge(root), self._trackers.models
+        tracker, models = self._trackers.at(root), self._trackers.models
+        if models is None:
+            raise FollowError(f"{root}: {why_no_models(self.status(), self._trackers.why_none)}")
+        if tracker is None:
+            raise FollowError(f"{root}: no adapter: it is not followed")
+        knowledge = tracker.slot.current
         if knowledge is None or knowledge.adapter is None:
-            raise FollowError(f"{root}: {NO_ADAPTER}; there is nothing to write")
+            raise FollowError(f"{root}: no adapter: {why_no_adapter(tracker.status, knowledge)}")
         refuse_file(folder)
-        adapter, kept = knowledge.adapter, 1.0
-        if models is not None:
-            adapter, kept = models.exported(adapter, rank)
-        write_peft(adapter, folder, self.status().backbone or "")
+        adapter, kept = models.exported(knowledge.adapter, rank)
+        write_peft(adapter, folder, backbone_folder(self._settings).name)
         return Exported(str(folder), adapter.rank, kept)
 
     def replay(self, root: Path, n_commits: int) -> Followed:

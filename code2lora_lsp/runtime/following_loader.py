@@ -13,6 +13,7 @@ from code2lora_lsp.runtime.following import chosen, load_following
 
 log = logging.getLogger(__name__)
 
+FOLLOW_OFF = "follow.enabled is off, so completions carry no adapter"
 NO_CHECKPOINT = "no checkpoint is set, so completions carry no adapter"
 
 
@@ -58,7 +59,8 @@ class FollowingLoader:
             if backbone is None:
                 return
             if chosen(settings) is None:
-                self._loaded(None, token, NO_CHECKPOINT)
+                is_off = not settings.follow.enabled
+                self._loaded(None, token, FOLLOW_OFF if is_off else NO_CHECKPOINT)
                 return
             models = load_following(settings, backbone, lambda: engine.is_busy)
             gc.freeze()  # as in ``Engine``: more libraries are loaded now

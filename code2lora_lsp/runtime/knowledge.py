@@ -8,6 +8,8 @@ from typing import Protocol
 from code2lora_lsp.neural.lora import LoraAdapter, delta_cosine
 from code2lora_lsp.neural.mixing import Mixer
 
+STILL_READING = "the tree is still being read; try again when the status says it is current"
+
 
 class Sharp(Mixer, Protocol):
     """Exact continuations of a tree, mixed in while decoding (``neural.sharp``)."""
@@ -30,22 +32,27 @@ class Knowledge:
         adapter: of the ledger or of the hypernetwork; ``None`` where no step helps.
         sharp: ``None`` where there is no table or no gate for it.
         edited: tracked files whose saved text, not the commit's, is in it.
+        why_no_adapter: in words, where there is none.
     """
 
     commit_id: str
     adapter: LoraAdapter | None = None
     sharp: Sharp | None = None
     edited: frozenset[str] = frozenset()
+    why_no_adapter: str = ""
 
     @property
     def adapter_id(self) -> str | None:
         return self.adapter.adapter_id if self.adapter else None
 
+    @property
+    def memory_id(self) -> str | None:
+        return self.sharp.memory_id if self.sharp else None
+
     @cached_property
     def knowledge_id(self) -> str:
         """16 hex digits that change with the commit and with either part."""
-        memory_id = self.sharp.memory_id if self.sharp else None
-        parts = (self.commit_id, self.adapter_id, memory_id, *sorted(self.edited))
+        parts = (self.commit_id, self.adapter_id, self.memory_id, *sorted(self.edited))
         return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
 
     @property

@@ -50,6 +50,8 @@ class KnowledgeSlot:
                 if kept and _is_same(kept[-1], knowledge):
                     kept = kept[:-1]
                 self._history = _bounded((*kept, knowledge), least=3 if provisional else 2)
+            else:  # what it says beside what completions know may be another
+                self._history = (*self._history[:-1], knowledge)
             self._is_provisional = provisional
         if is_new:
             self._tell()

@@ -17,7 +17,7 @@ from code2lora_lsp.neural.ledger.writes import written_projection
 from code2lora_lsp.neural.lora import LoraAdapter, LoraPair
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime.block_tally import BlockTally, Piece, held_out, pieces_of
-from code2lora_lsp.runtime.knowledge import Knowledge, Sharp
+from code2lora_lsp.runtime.knowledge import STILL_READING, Knowledge, Sharp
 from code2lora_lsp.runtime.ledger_state import LedgerState
 from code2lora_lsp.runtime.ledger_writer import LedgerWriter
 from code2lora_lsp.runtime.tree_texts import TreeTexts
@@ -40,6 +40,10 @@ four validation repositories ordinary tokens lose least at 0.5, names gain up to
 
 LEAST_PROVISIONAL = 4_096
 """Of a tree that is still being read, fewer tokens are not read out."""
+
+# why there is no adapter, as the user is told
+NO_SOURCE = "the tree holds no Python to learn from"
+NO_STEP = "no step of the ledger predicts held-out blocks better"
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class LedgerReader:
         sharp = self._readable.sharpen(state.table) if len(state.table.rows) else None
         scale = BESIDE_TABLE if sharp else 1.0
         adapter = self._adapter(state, step, scale) if step > 0 else None
-        return Knowledge(state.commit_id, adapter, sharp, edited)
+        return Knowledge(state.commit_id, adapter, sharp, edited, _why_none(state, adapter))
 
     def _adapter(self, state: LedgerState, step: float, scale: float) -> LoraAdapter:
         """The whole update as one pair: A is η R, [D, F], and B the identity, [D, D]."""
@@ -138,6 +142,14 @@ class LedgerReader:
                     wanted[piece.block_id] -= 1
                     pieces.append(piece)
         return pieces
+
+
+def _why_none(state: LedgerState, adapter: LoraAdapter | None) -> str:
+    if adapter is not None:
+        return ""
+    if not state.is_complete:
+        return STILL_READING
+    return NO_STEP if state.statistics.n_tokens else NO_SOURCE
 
 
 def in_writing_order(pieces: list[Piece], tally: BlockTally) -> list[Piece]:

@@ -90,5 +90,6 @@ def _facts(knowledge: Knowledge) -> dict[str, object]:
     """What a status says of the knowledge in force."""
     return {
         "adapter_id": knowledge.adapter_id, "adapter_commit": knowledge.commit_id,
-        "knowledge_id": knowledge.knowledge_id, "edited_files": len(knowledge.edited),
+        "knowledge_id": knowledge.knowledge_id, "memory_id": knowledge.memory_id,
+        "edited_files": len(knowledge.edited),
     }  # fmt: skip

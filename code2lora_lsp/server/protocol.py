@@ -133,7 +133,10 @@ def adapter_message(repository: RepositoryStatus) -> str:
     """``adapter @ a1b2c3, 2 commits behind`` and its relatives."""
     if repository.adapter_commit is None:
         return "no adapter yet"
-    text = f"adapter @ {repository.adapter_commit[:_SHORT_COMMIT]}"
+    text = f"{_what_is_known(repository)} @ {repository.adapter_commit[:_SHORT_COMMIT]}"
+    if repository.adapter_id is None:
+        is_coming = repository.state is FollowState.FOLLOWING
+        text += ", the adapter follows" if is_coming else ", no adapter"
     if repository.state is FollowState.PINNED:
         return text + ", pinned"
     behind = repository.commits_behind
@@ -141,3 +144,9 @@ def adapter_message(repository: RepositoryStatus) -> str:
         n_edited = repository.edited_files
         return f"{text}, {n_edited} file{'s' if n_edited > 1 else ''} edited" if n_edited else text
     return f"{text}, {behind} commit{'s' if behind > 1 else ''} behind"
+
+
+def _what_is_known(repository: RepositoryStatus) -> str:
+    if repository.adapter_id is not None:
+        return "adapter"
+    return "names" if repository.memory_id is not None else "nothing known"

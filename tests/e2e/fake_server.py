@@ -92,8 +92,9 @@ class FakeBackend:
         if root is not None:
             known = [r for r in self._status.repositories if r.root != str(root)]
             status = api.RepositoryStatus(
-                str(root), api.FollowState.CURRENT, adapter_commit="a1b2c3d4", commits_behind=0
-            )
+                str(root), api.FollowState.CURRENT, adapter_id="ada97e4", memory_id="3e30a1",
+                adapter_commit="a1b2c3d4", commits_behind=0,
+            )  # fmt: skip
             self.set_status(repositories=(*known, status))
         return root
 
@@ -113,7 +114,7 @@ class FakeBackend:
     def export_adapter(self, root: Path, folder: Path, rank: int) -> api.Exported:
         self.calls.append(["export", str(root), str(folder), rank])
         if "first" in root.name:
-            raise FollowError(f"{root}: no adapter; there is nothing to write")
+            raise FollowError(f"{root}: no adapter: the tree holds no Python to learn from")
         return api.Exported(str(folder), min(rank, 16), 0.98765)
 
     def unload(self) -> None:

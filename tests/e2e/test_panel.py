@@ -176,7 +176,7 @@ def test_an_export_without_an_adapter_says_so(tmp_path):
         client.wait_ready()
         client.wait_until(lambda: client.status()["root"])
         error = client.execute("code2lora.exportAdapter", {"to": str(tmp_path / "peft")}).error()
-        assert "nothing to write" in error.message
+        assert "no adapter: the tree holds no Python" in error.message
 
 
 @pytest.mark.parametrize("argument", [{}, {"to": "relative"}, {"to": "/x", "rank": 0}, {"to": 1}])

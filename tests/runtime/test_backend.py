@@ -1,11 +1,13 @@
 """One engine, many repositories: what is current, what was let go, and that nothing is lost."""
 
+import threading
 import time
 from dataclasses import replace
 
 import pytest
 
 from code2lora_lsp.config import FollowSettings, ModelSettings, Settings
+from code2lora_lsp.errors import FollowError
 from code2lora_lsp.runtime.api import (
     Completion,
     CompletionRequest,
@@ -19,8 +21,10 @@ from code2lora_lsp.runtime.api import (
     Trigger,
 )
 from code2lora_lsp.runtime.backend import LocalBackend
+from code2lora_lsp.runtime.ledger_follower import LedgerFollower
 from code2lora_lsp.text.document import DocumentSnapshot
 from tests.gitrepo import GitRepo
+from tests.projects import pottery
 
 TEXT = "import os\n\n\ndef read(path):\n    with open(path) as file:\n        return file."
 
@@ -175,3 +179,77 @@ def test_files_excluded_while_running_no_longer_reach_the_model(watched, repo, s
     watched.wait_engine(EngineState.READY)
     assert watched.ask(repository=root, path="private/use.py").reason is Reason.EXCLUDED
     watched.wait_current(repo.head)
+
+
+def why_not_exported(watched, root, folder):
+    """The sentence an export is refused with; nothing is written."""
+    with pytest.raises(FollowError) as caught:
+        watched.backend.export_adapter(root, folder, 8)
+    assert not folder.exists()
+    return str(caught.value)
+
+
+def test_an_unloaded_model_exports_nothing_and_says_what_to_do(watched, tmp_path):
+    repo = GitRepo(tmp_path / "pottery")
+    repo.commit(pottery())
+    watched.backend.start()
+    root = watched.backend.open_repository(repo.root)
+    assert "model is still loading" in why_not_exported(watched, root, tmp_path / "peft")
+    watched.wait_current(repo.head)
+    written = watched.backend.export_adapter(root, tmp_path / "before", 8)
+    assert (written.rank, written.folder) == (8, str(tmp_path / "before"))
+    assert '"nano"' in (tmp_path / "before" / "adapter_config.json").read_text()
+    watched.backend.unload()
+    why = why_not_exported(watched, root, tmp_path / "peft")
+    assert why == f"{root}: the model is unloaded; load it first"
+
+
+def test_while_the_tree_is_read_an_export_is_put_off(watched, repo, tmp_path, monkeypatch):
+    go_on, run = threading.Event(), LedgerFollower.run
+
+    def held(*arguments):
+        assert go_on.wait(60.0)
+        yield from run(*arguments)
+
+    monkeypatch.setattr(LedgerFollower, "run", held)
+    watched.backend.start()
+    root = watched.backend.open_repository(repo.root)
+    watched.wait(lambda status: status.checkpoint)
+    why = why_not_exported(watched, root, tmp_path / "peft")
+    go_on.set()
+    assert "the tree is still being read; try again when the status says it is current" in why
+
+
+def test_after_a_failed_start_an_export_says_what_failed(watched, repo, settings, tmp_path):
+    watched.backend.reconfigure(replace(settings, model=ModelSettings(backbone="no-such-model")))
+    watched.backend.start()
+    root = watched.backend.open_repository(repo.root)
+    assert "'no-such-model'" in why_not_exported(watched, root, tmp_path / "peft")
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [({"notes.txt": "words\n"}, "no Python"), ({"a.py": "x = 1\n"}, "no step of the ledger")],
+)
+def test_a_tree_without_an_adapter_says_why(watched, tmp_path, files, words):
+    repo = GitRepo(tmp_path / "bare")
+    repo.commit(files)
+    watched.backend.start()
+    root = watched.backend.open_repository(repo.root)
+    watched.wait_current(repo.head)
+    why = why_not_exported(watched, root, tmp_path / "peft")
+    assert why.startswith(f"{root}: no adapter: ")
+    assert words in why
+
+
+def test_following_switched_off_is_why_there_is_no_adapter(watched, repo, settings, tmp_path):
+    off = replace(settings, follow=replace(settings.follow, enabled=False))
+    watched.backend.reconfigure(off)
+    watched.backend.start()
+    root = watched.backend.open_repository(repo.root)
+    watched.wait_engine(EngineState.READY)
+    until_s = time.monotonic() + 60.0
+    while "loading" in (why := why_not_exported(watched, root, tmp_path / "peft")):
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+    assert "follow.enabled is off" in why

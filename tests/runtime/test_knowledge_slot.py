@@ -27,6 +27,16 @@ def test_a_slot_rolls_back_through_its_history():
     assert told == [*values, values[-2]]
 
 
+def test_the_same_knowledge_again_says_why_it_has_no_adapter_now():
+    slot, told = KnowledgeSlot(), []
+    slot.listen(lambda: told.append(slot.current))
+    slot.publish(Knowledge("c" * 40, why_no_adapter="still reading"), provisional=True)
+    slot.publish(Knowledge("c" * 40, why_no_adapter="nothing helps"))
+    assert slot.current.why_no_adapter == "nothing helps"
+    assert len(told) == 1
+    assert slot.previous == ()
+
+
 def test_what_is_on_the_way_is_never_rolled_back_to():
     slot = KnowledgeSlot()
     committed, edited, edited_again = (

@@ -5,8 +5,9 @@ import torch
 from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.neural.ledger.ladder import N_RUNGS, Ladder
 from code2lora_lsp.runtime import ledger_reader, ledger_writer
+from code2lora_lsp.runtime.knowledge import STILL_READING
 from code2lora_lsp.runtime.ledger_models import no_sharp
-from code2lora_lsp.runtime.ledger_reader import BESIDE_TABLE
+from code2lora_lsp.runtime.ledger_reader import BESIDE_TABLE, NO_SOURCE, NO_STEP
 from code2lora_lsp.text.blocks import Block
 from code2lora_lsp.text.views import counted_texts
 from tests.fakes import ByteTokenizer
@@ -23,8 +24,10 @@ def test_on_the_way_the_table_is_known_first_and_the_end_is_the_tree(repo, follo
     assert all(p.commits_behind is None for p in points[:-1])
     first, last = points[0].knowledge(), points[-1].knowledge()
     assert first.adapter is None
+    assert first.why_no_adapter == STILL_READING
     assert first.sharp.memory_id == last.sharp.memory_id
     assert last.adapter is not None
+    assert last.why_no_adapter == ""
 
 
 def test_edits_are_known_and_leave_no_trace(repo, following, tmp_path):
@@ -85,10 +88,13 @@ def test_too_little_to_choose_a_step_on_is_no_adapter(tmp_path):
     repo.commit("a.py", "x = 1\n")
     known = LedgerFollowing(repo, tmp_path / "states").knowledge()
     assert known.adapter is None
+    assert known.why_no_adapter == NO_STEP
     assert known.sharp.table.n_tokens == sum(map(len, counted_texts(Block("# a.py\n", "x = 1\n"))))
     empty = GitRepo(tmp_path / "empty")
     empty.commit("README.md", "words\n")
-    assert LedgerFollowing(empty, tmp_path / "states").knowledge().adapter is None
+    known = LedgerFollowing(empty, tmp_path / "states").knowledge()
+    assert known.adapter is None
+    assert known.why_no_adapter == NO_SOURCE
 
 
 def test_a_ladder_stays_until_four_tenths_of_the_ledger_moved(repo, following):

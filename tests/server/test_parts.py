@@ -81,28 +81,37 @@ def test_pushed_settings_are_ours_if_they_name_us_or_one_of_our_groups():
     assert not is_ours(None)
 
 
+KNOWN = {"adapter_commit": "a1b2c3d4e5", "adapter_id": "ada", "memory_id": "mem"}
+NAMES = {**KNOWN, "adapter_id": None}
+
+
 @pytest.mark.parametrize(
     ("status", "message"),
     [
         ({}, "no adapter yet"),
-        ({"adapter_commit": "a1b2c3d4e5"}, "adapter @ a1b2c3"),
-        ({"adapter_commit": "a1b2c3d4e5", "commits_behind": 0}, "adapter @ a1b2c3"),
-        (
-            {"adapter_commit": "a1b2c3d4e5", "commits_behind": 1},
-            "adapter @ a1b2c3, 1 commit behind",
-        ),
-        (
-            {"adapter_commit": "a1b2c3d4e5", "commits_behind": 2},
-            "adapter @ a1b2c3, 2 commits behind",
-        ),
+        (KNOWN, "adapter @ a1b2c3"),
+        ({**KNOWN, "memory_id": None}, "adapter @ a1b2c3"),
+        ({**KNOWN, "commits_behind": 0}, "adapter @ a1b2c3"),
+        ({**KNOWN, "commits_behind": 1}, "adapter @ a1b2c3, 1 commit behind"),
+        ({**KNOWN, "commits_behind": 2}, "adapter @ a1b2c3, 2 commits behind"),
+        (NAMES, "names @ a1b2c3, no adapter"),
+        ({**NAMES, "edited_files": 2}, "names @ a1b2c3, no adapter, 2 files edited"),
+        ({**NAMES, "memory_id": None}, "nothing known @ a1b2c3, no adapter"),
     ],
 )
-def test_the_adapter_is_named_by_its_commit_and_its_lag(status, message):
+def test_what_is_known_is_named_by_its_commit_and_its_lag(status, message):
     assert adapter_message(RepositoryStatus("/r", FollowState.CURRENT, **status)) == message
 
 
+def test_while_only_names_are_known_the_adapter_is_said_to_follow():
+    status = RepositoryStatus("/r", FollowState.FOLLOWING, **NAMES)
+    assert adapter_message(status) == "names @ a1b2c3, the adapter follows"
+    status = RepositoryStatus("/r", FollowState.FOLLOWING, **KNOWN)
+    assert adapter_message(status) == "adapter @ a1b2c3"
+
+
 def test_a_rolled_back_adapter_is_called_pinned():
-    status = RepositoryStatus("/r", FollowState.PINNED, adapter_commit="a1b2c3d", commits_behind=1)
+    status = RepositoryStatus("/r", FollowState.PINNED, **KNOWN, commits_behind=1)
     assert adapter_message(status) == "adapter @ a1b2c3, pinned"
 
 
