@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from code2lora_lsp import app
@@ -10,12 +11,56 @@ from code2lora_lsp.errors import ConfigError
 from code2lora_lsp.repopeftbench.arguments import add_bench
 from code2lora_lsp.runtime.api import EXPORT_RANK
 
+COMMAND_NAMES = frozenset(
+    {"complete", "adapt", "import", "export", "calibrate", "bench"}
+)  # fmt: skip
+
 AFTER = "command_"
 """Begins the names of repeatable options given after a command: argparse keeps only one value."""
 
 
+def parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line, understood; ends the process where it cannot be.
+
+    ``command`` of it is the name of one, ``serve`` without any. ``check`` is ``None`` or the
+    folders to check, which may stand anywhere after ``--check``.
+    """
+    if "--check" in argv and not set(argv[: argv.index("--check")]) & COMMAND_NAMES:
+        return check_line().parse_intermixed_args(argv)
+    parser = command_line()
+    arguments = parser.parse_args(argv)
+    if arguments.deep and arguments.check is None:
+        parser.error("--deep belongs to --check")
+    return arguments
+
+
 def command_line() -> argparse.ArgumentParser:
-    """The parser; ``command`` of what it returns is the name of one, ``serve`` without any."""
+    """The parser of everything but ``--check`` with options between it and its folders."""
+    parser = _without_a_command()
+    parser.add_argument(
+        "--check", nargs="*", metavar="PATH", help="is my set-up sound? exit code 0, 1 or 2"
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_complete(commands)
+    _add_adapt(commands)
+    _add_import(commands)
+    _add_export(commands)
+    _add_calibrate(commands)
+    add_bench(commands, lambda bench: _add_common(bench, AFTER)).set_defaults(command="bench")
+    return parser
+
+
+def check_line() -> argparse.ArgumentParser:
+    """The parser of ``--check``: no commands, so that a folder may follow any option."""
+    parser = _without_a_command()
+    parser.add_argument("--check", action="store_true", dest="is_check", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "check", nargs="*", metavar="PATH", help="check the set-up for these, not for this folder"
+    )
+    return parser
+
+
+def _without_a_command() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="code2lora-lsp",
         description="A local language server whose completion knows your repository. "
@@ -24,20 +69,10 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"code2lora-lsp {app.version()}")
     parser.add_argument("--stdio", action="store_true", help="serve over stdio (the default)")
     parser.add_argument("--tcp", metavar="[HOST:]PORT", help="serve on a TCP address instead")
-    parser.add_argument(
-        "--check", nargs="*", metavar="PATH", help="is my set-up sound? exit code 0, 1 or 2"
-    )
     parser.add_argument("--deep", action="store_true", help="with --check: time a real completion")
     _add_common(parser)
     _add_format(parser)
     parser.set_defaults(command="serve", command_overrides=[], command_verbose=0)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _add_complete(commands)
-    _add_adapt(commands)
-    _add_import(commands)
-    _add_export(commands)
-    _add_calibrate(commands)
-    add_bench(commands, lambda bench: _add_common(bench, AFTER)).set_defaults(command="bench")
     return parser
 
 
@@ -78,10 +113,10 @@ def _add_complete(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _add_adapt(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("adapt", help="follow a repository up to HEAD, now")
-    parser.add_argument("repository", type=Path, nargs="?", default=Path())
+    parser.add_argument("repository", type=Path, nargs="?")
     parser.add_argument("--out", type=Path, metavar="PEFT_DIR", help="also write a PEFT adapter")
     parser.add_argument(
-        "--history", type=int, nargs="?", const=0, metavar="N",
+        "--history", type=_commits_or_folder, nargs="?", const=0, metavar="N",
         help="show the commits followed so far: how far each moved the adapter, and whether what "
         "was known before it helps with its lines; with N, as if the newest N had been",
     )  # fmt: skip
@@ -89,6 +124,16 @@ def _add_adapt(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_format(parser, argparse.SUPPRESS)
     _add_common(parser, AFTER)
     parser.set_defaults(command="adapt")
+
+
+def _commits_or_folder(given: str) -> int | Path:
+    """A number of commits; or the repository, which argparse takes for one."""
+    if given.lstrip("-").isdecimal():
+        return int(given)
+    folder = Path(given)
+    if not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"{given!r} is neither a number of commits nor a folder")
+    return folder
 
 
 def _add_rank(parser: argparse.ArgumentParser) -> None:
@@ -142,6 +187,20 @@ def _add_calibrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_format(parser, argparse.SUPPRESS)
     _add_common(parser, AFTER)
     parser.set_defaults(command="calibrate")
+
+
+def repository_and_history(arguments: argparse.Namespace) -> tuple[Path, int | None]:
+    """What ``adapt`` and ``export`` follow, and how many commits to show: 0 is all that are kept.
+
+    Raises:
+        ConfigError: one of them makes no sense.
+    """
+    repository, history = arguments.repository, arguments.history
+    if isinstance(history, Path) and repository is None:
+        repository, history = history, 0
+    if history is not None and (isinstance(history, Path) or history < 0):
+        raise ConfigError(f"--history {history}: expected a number of commits")
+    return repository or Path(), history
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:

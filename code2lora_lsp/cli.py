@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from code2lora_lsp import app
-from code2lora_lsp.arguments import command_line, settings_of
+from code2lora_lsp.arguments import parsed, repository_and_history, settings_of
 from code2lora_lsp.config import Settings, decode_settings
 from code2lora_lsp.errors import Code2LoraError, ConfigError, FollowError
 
@@ -35,10 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _print_what_the_encoding_can()
-    parser = command_line()
-    arguments = parser.parse_args(argv)
-    if arguments.deep and arguments.check is None:
-        parser.error("--deep belongs to --check")
+    arguments = parsed(sys.argv[1:] if argv is None else argv)
     _set_up_logging(arguments.log_file, arguments.verbose + arguments.command_verbose)
     try:
         code = COMMANDS[arguments.command](arguments)
@@ -151,26 +148,25 @@ def _adapt(arguments: argparse.Namespace) -> int:
 
     if arguments.rank < 1:
         raise ConfigError(f"--rank {arguments.rank}: expected 1 or more")
-    if (arguments.history or 0) < 0:
-        raise ConfigError(f"--history {arguments.history}: expected a number of commits")
+    repository, n_commits = repository_and_history(arguments)
     if arguments.out:
         refuse_file(arguments.out)
     written, followed = None, Followed()
     with progress_bars() as listener, OneShot(settings_of(arguments), listener) as shot:
         shot.wait_ready()
-        status = shot.follow(arguments.repository)
+        status = shot.follow(repository)
         root = Path(status.root)
         knowledge = shot.knowledge(root)
         adapter = knowledge.adapter if knowledge else None
         if arguments.out:
             written = shot.backend.export_adapter(root, arguments.out, arguments.rank)
-        if arguments.history is not None:
-            followed = shot.followed(status, arguments.history or None)
+        if n_commits is not None:
+            followed = shot.followed(status, n_commits or None)
     if arguments.format == "json":
         rank = adapter.rank if adapter else None
         facts = (
             _adapted_json(status, rank, written)
-            if arguments.history is None
+            if n_commits is None
             else followed_json(status.root, followed)
         )
         print(json.dumps(facts))
@@ -183,7 +179,7 @@ def _adapt(arguments: argparse.Namespace) -> int:
     if written:
         loss = f", which keeps {written.kept:.1%} of the whole update" if written.kept < 1 else ""
         print(f"written to {written.folder}{loss}")
-    if arguments.history is not None:
+    if n_commits is not None:
         print(*history_lines(followed), sep="\n")
     return EXIT_OK
 

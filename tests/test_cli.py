@@ -1,9 +1,11 @@
 """The commands, run as a user runs them, on the embedded model and a real repository."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +13,10 @@ from peft import PeftModel
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from code2lora_lsp import cli
-from code2lora_lsp.arguments import settings_of
+from code2lora_lsp.arguments import COMMAND_NAMES, repository_and_history, settings_of
+from code2lora_lsp.arguments import parsed as parsed_line
 from code2lora_lsp.config import models_root
+from code2lora_lsp.errors import ConfigError
 from code2lora_lsp.neural.weights import load_backbone_weights
 from tests.gitrepo import GitRepo
 from tests.projects import pottery
@@ -257,6 +261,70 @@ def test_settings_before_and_after_a_command_add_up_and_the_later_wins(parsed):
     seen = parsed.main(*before, "adapt", ".", "--set", "completion.maxLines=3", "-v")
     assert (seen.settings.completion.max_tokens, seen.settings.completion.max_lines) == (7, 3)
     assert seen.levels[-1] == (None, 2)
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """Folders, options and settings of every check that would have been made."""
+    seen = []
+
+    def note(arguments, settings):
+        poll_s = settings.follow.poll_s
+        seen.append((arguments.check, arguments.deep, arguments.format, poll_s))
+        return 0
+
+    monkeypatch.setattr(cli, "_check", note)
+    return seen
+
+
+CHECK_OPTIONS = (("--deep",), ("--format", "json"), ("--set", "follow.pollS=2"))
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations((*CHECK_OPTIONS, ("here", "there")))))
+def test_the_folders_of_a_check_may_stand_anywhere_after_it(checked, order):
+    assert cli.main(["--check", *itertools.chain(*order)]) == 0
+    assert checked == [(["here", "there"], True, "json", 2.0)]
+
+
+def test_options_may_stand_before_check_and_a_folder_may_be_named_like_a_command(checked):
+    assert cli.main(["--set", "follow.pollS=2", "--deep", "--check", "--format=json", "adapt"]) == 0
+    assert cli.main(["--check"]) == 0
+    assert checked == [(["adapt"], True, "json", 2.0), ([], False, "text", 1.5)]
+
+
+def test_a_check_is_no_option_of_a_command(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["complete", "lib.py:1:1", "--check"])
+    assert "unrecognized arguments: --check" in capsys.readouterr().err
+
+
+def test_every_command_is_known_by_its_name():
+    assert {*cli.COMMANDS} == {*COMMAND_NAMES, "serve"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--history"], (".", 0)),
+        (["{here}", "--history"], ("{here}", 0)),
+        (["--history", "{here}"], ("{here}", 0)),
+        (["--history", "20", "{here}"], ("{here}", 20)),
+        (["{here}", "--history", "20"], ("{here}", 20)),
+        (["{here}"], ("{here}", None)),
+    ],
+)
+def test_a_folder_after_history_is_the_repository(tmp_path, given, expected):
+    arguments = parsed_line(["adapt", *(one.format(here=tmp_path) for one in given)])
+    folder, n_commits = expected
+    assert repository_and_history(arguments) == (Path(folder.format(here=tmp_path)), n_commits)
+
+
+def test_a_history_that_is_neither_a_number_nor_a_folder_says_so(capsys):
+    with pytest.raises(SystemExit):
+        parsed_line(["adapt", "--history", "many"])
+    assert "'many' is neither a number of commits nor a folder" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="--history -3"):
+        repository_and_history(parsed_line(["adapt", "--history", "-3"]))
 
 
 def no_python(folder):
