@@ -138,7 +138,7 @@ def _commits_or_folder(given: str) -> int | Path:
 
 def _add_rank(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--rank", type=int, default=EXPORT_RANK, metavar="N",
+        "--rank", type=int, metavar="N",
         help=f"of a ledger's update at most; what is lost is said (default {EXPORT_RANK})",
     )  # fmt: skip
 
@@ -201,6 +201,24 @@ def repository_and_history(arguments: argparse.Namespace) -> tuple[Path, int | N
     if history is not None and (isinstance(history, Path) or history < 0):
         raise ConfigError(f"--history {history}: expected a number of commits")
     return repository or Path(), history
+
+
+def rank_of(arguments: argparse.Namespace) -> int:
+    """Of the adapter that ``adapt`` and ``export`` write, at most.
+
+    Raises:
+        ConfigError: it is none, or nothing is written.
+    """
+    rank: int | None = arguments.rank
+    if rank is None:
+        return EXPORT_RANK
+    if rank < 1:
+        raise ConfigError(f"--rank {rank}: expected 1 or more")
+    if arguments.out is None:
+        raise ConfigError(
+            f"--rank {rank} is of an adapter that is written: name its folder with --out PEFT_DIR"
+        )
+    return rank
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:

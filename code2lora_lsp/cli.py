@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from code2lora_lsp import app
-from code2lora_lsp.arguments import parsed, repository_and_history, settings_of
+from code2lora_lsp.arguments import parsed, rank_of, repository_and_history, settings_of
 from code2lora_lsp.config import Settings, decode_settings
 from code2lora_lsp.errors import Code2LoraError, ConfigError, FollowError
 
@@ -146,8 +146,7 @@ def _adapt(arguments: argparse.Namespace) -> int:
     from code2lora_lsp.runtime.export import refuse_file, why_no_adapter
     from code2lora_lsp.runtime.oneshot import OneShot
 
-    if arguments.rank < 1:
-        raise ConfigError(f"--rank {arguments.rank}: expected 1 or more")
+    rank = rank_of(arguments)
     repository, n_commits = repository_and_history(arguments)
     if arguments.out:
         refuse_file(arguments.out)
@@ -159,13 +158,12 @@ def _adapt(arguments: argparse.Namespace) -> int:
         knowledge = shot.knowledge(root)
         adapter = knowledge.adapter if knowledge else None
         if arguments.out:
-            written = shot.backend.export_adapter(root, arguments.out, arguments.rank)
+            written = shot.backend.export_adapter(root, arguments.out, rank)
         if n_commits is not None:
             followed = shot.followed(status, n_commits or None)
     if arguments.format == "json":
-        rank = adapter.rank if adapter else None
         facts = (
-            _adapted_json(status, rank, written)
+            _adapted_json(status, adapter.rank if adapter else None, written)
             if n_commits is None
             else followed_json(status.root, followed)
         )
@@ -178,7 +176,7 @@ def _adapt(arguments: argparse.Namespace) -> int:
         print(f"no adapter {at}: {why_no_adapter(status, knowledge)}")
     if written:
         loss = f", which keeps {written.kept:.1%} of the whole update" if written.kept < 1 else ""
-        print(f"written to {written.folder}{loss}")
+        print(f"written to {written.folder}, rank {written.rank}{loss}")
     if n_commits is not None:
         print(*history_lines(followed), sep="\n")
     return EXIT_OK

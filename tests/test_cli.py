@@ -173,6 +173,7 @@ def test_complete_at_a_place_that_does_not_exist_is_a_clear_error(run, place, wo
         (("adapt", "lib.py"), "lib.py is not a folder"),
         (("adapt", "absent"), "absent does not exist"),
         (("adapt", ".git"), "is a git directory, not a work tree"),
+        (("adapt", ".", "--rank", "8"), "--out PEFT_DIR"),
         (("--deep",), "--check"),
         (("--set", 'follow.exclude=["!"]'), "'!'"),
     ],
@@ -416,7 +417,7 @@ def test_a_ledger_s_adapter_is_written_at_the_rank_asked_for_and_says_what_is_lo
 ):
     done = run("export", repo.root, tmp_path / "small", "--rank", "8")
     assert done.returncode == 0, done.stderr
-    assert "keeps" in done.stdout
+    assert f"written to {tmp_path / 'small'}, rank 8, which keeps" in done.stdout
     config = json.loads((tmp_path / "small" / "adapter_config.json").read_text())
     assert config["r"] == 8
     refused = run("export", repo.root, tmp_path / "none", "--rank", "0")
