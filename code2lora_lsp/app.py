@@ -43,22 +43,24 @@ def version() -> str:
         return "0+unknown"
 
 
-def read_settings(path: Path | None) -> Settings:
-    """Settings of a JSON file, or the defaults.
+def read_settings(path: Path | None) -> object:
+    """What a JSON file says, not decoded yet; nothing without one.
 
     Raises:
-        ConfigError: the file is not JSON, or holds a setting we cannot use.
+        ConfigError: the file is not JSON, or no object.
     """
     import json  # noqa: PLC0415 - only when a file is given
 
-    from code2lora_lsp.config import decode_settings  # noqa: PLC0415
     from code2lora_lsp.errors import ConfigError  # noqa: PLC0415
 
     if path is None:
-        return Settings()
+        return {}
     try:
-        return decode_settings(json.loads(path.read_text(encoding="utf-8")))
+        raw = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"settings file {path} cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise ConfigError(f"settings file {path} is not JSON ({error})") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"settings file {path}: expected an object, got {raw!r}")
+    return raw

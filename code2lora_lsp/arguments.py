@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from code2lora_lsp import app
-from code2lora_lsp.config import Settings, decode_settings
+from code2lora_lsp.config import Settings, decode_settings, merged
 from code2lora_lsp.errors import ConfigError
 from code2lora_lsp.repopeftbench.arguments import add_bench
 from code2lora_lsp.runtime.api import EXPORT_RANK
@@ -224,10 +224,12 @@ def rank_of(arguments: argparse.Namespace) -> int:
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The settings file and, over it, the single settings in the order they were given.
 
+    They are put together first and checked as a whole.
+
     Raises:
         ConfigError: one of them is not a setting.
     """
-    settings = app.read_settings(arguments.settings)
+    given = app.read_settings(arguments.settings)
     for override in [*arguments.overrides, *arguments.command_overrides]:
         name, equals, value = override.partition("=")
         if not equals:
@@ -235,8 +237,8 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         raw: object = _json_or_text(value)
         for part in reversed(name.split(".")):
             raw = {part: raw}
-        settings = decode_settings(raw, settings)
-    return settings
+        given = merged(given, raw)
+    return decode_settings(given)
 
 
 def _json_or_text(value: str) -> object:

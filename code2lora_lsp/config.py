@@ -46,7 +46,8 @@ class CompletionSettings:
         max_tokens: most tokens decoded for one suggestion.
         max_lines: most lines of one suggestion, asked for by hand or where a block begins.
         prompt_tokens: budget of the whole prompt.
-        suffix_tokens: part of it kept for text after the cursor.
+        suffix_tokens: part of it kept for text after the cursor, at most half; the default
+            gives way to a small prompt.
         deadline_s: seconds after which what is there is offered.
         min_confidence: as much of a suggestion is shown as is right with this probability
             (0–1; see ``runtime.confidence``); asked for by hand, all of its first line.
@@ -126,6 +127,16 @@ def decode_settings(raw: object, base: Settings | None = None) -> Settings:
     return decoded
 
 
+def merged(first: object, then: object) -> object:
+    """Two pieces of raw settings as one; what ``then`` names wins."""
+    if not (isinstance(first, Mapping) and isinstance(then, Mapping)):
+        return then
+    both = dict(first)
+    for name, value in then.items():
+        both[name] = merged(both.pop(name, None), value)
+    return both
+
+
 def setting_names() -> dict[str, object]:
     """Dotted JSON name → default value, for documentation and the doctor."""
     return dict(_walk(Settings(), ""))
@@ -183,7 +194,7 @@ def _check_ranges(settings: Settings) -> None:
         ("completion.maxTokens", completion.max_tokens, 1, 1024),
         ("completion.maxLines", completion.max_lines, 1, 200),
         ("completion.promptTokens", completion.prompt_tokens, 64, 32_768),
-        ("completion.suffixTokens", completion.suffix_tokens, 0, completion.prompt_tokens // 2),
+        ("completion.suffixTokens", completion.suffix_tokens, 0, 16_384),
         ("completion.deadlineS", completion.deadline_s, 0.05, 600),
         ("completion.minConfidence", completion.min_confidence, 0, 1),
         ("completion.maxDocumentChars", completion.max_document_chars, 1, 100_000_000),
@@ -193,6 +204,13 @@ def _check_ranges(settings: Settings) -> None:
     for name, value, low, high in rules:
         if not low <= value <= high:
             raise ConfigError(f"setting {name}: {value!r} is outside {low} to {high}")
+    prompt, suffix = completion.prompt_tokens, completion.suffix_tokens
+    # editors send defaults too, so the default is never what somebody asked for
+    if suffix > prompt // 2 and suffix != CompletionSettings.suffix_tokens:
+        raise ConfigError(
+            f"settings completion.suffixTokens and completion.promptTokens: {suffix} is more than "
+            f"half of {prompt}; lower the one or raise the other"
+        )
 
 
 def _check_pattern(pattern: str) -> None:

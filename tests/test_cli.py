@@ -264,6 +264,26 @@ def test_settings_before_and_after_a_command_add_up_and_the_later_wins(parsed):
     assert seen.levels[-1] == (None, 2)
 
 
+def settings_given(*arguments):
+    return settings_of(parsed_line([str(argument) for argument in arguments]))
+
+
+def test_settings_are_checked_as_a_whole_whatever_their_order(tmp_path):
+    pairs = [("completion.promptTokens", 2_000), ("completion.suffixTokens", 900)]
+    file = tmp_path / "settings.json"
+    file.write_text('{"completion": {"promptTokens": 900, "suffixTokens": 400}}')
+    for order in (pairs, pairs[::-1]):
+        given = [one for name, value in order for one in ("--set", f"{name}={value}")]
+        for line in (given, ["--settings", file, *given], [*given[:2], "adapt", *given[2:]]):
+            completion = settings_given(*line).completion
+            assert (completion.prompt_tokens, completion.suffix_tokens) == (2_000, 900)
+
+
+def test_a_wrong_setting_is_mended_by_a_later_one(tmp_path):
+    again = ("--set", "completion.maxLines=0", "--set", "completion.maxLines=4")
+    assert settings_given(*again).completion.max_lines == 4
+
+
 @pytest.fixture
 def checked(monkeypatch):
     """Folders, options and settings of every check that would have been made."""

@@ -46,6 +46,20 @@ def test_a_wrong_setting_names_itself_its_value_and_the_remedy(raw, words):
     assert all(word in str(caught.value) for word in words)
 
 
+def test_the_default_suffix_gives_way_to_a_small_prompt():
+    small = decode_settings({"completion": {"promptTokens": 200}})
+    assert small.completion.prompt_tokens == 200
+    sent_by_an_editor = {"completion": {"promptTokens": 200, "suffixTokens": 128}}
+    assert decode_settings(sent_by_an_editor) == small
+
+
+def test_a_suffix_that_cannot_be_in_its_prompt_names_both_settings():
+    with pytest.raises(ConfigError) as caught:
+        decode_settings({"completion": {"promptTokens": 200, "suffixTokens": 101}})
+    words = ("completion.suffixTokens", "completion.promptTokens", "101", "200")
+    assert all(word in str(caught.value) for word in words)
+
+
 def test_every_setting_has_a_json_name_and_a_default_that_decodes_back():
     names = setting_names()
     assert len(names) < 25
