@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from code2lora_lsp import app
-from code2lora_lsp.config import Settings, decode_settings, merged
+from code2lora_lsp.config import Settings, decode_settings
 from code2lora_lsp.errors import ConfigError
 from code2lora_lsp.repopeftbench.arguments import add_bench
 from code2lora_lsp.runtime.api import EXPORT_RANK
+from code2lora_lsp.settings_shape import merged
 
 COMMAND_NAMES = frozenset(
     {"complete", "adapt", "import", "export", "calibrate", "bench"}
@@ -234,10 +235,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         name, equals, value = override.partition("=")
         if not equals:
             raise ConfigError(f"--set {override!r}: expected NAME=VALUE")
-        raw: object = _json_or_text(value)
-        for part in reversed(name.split(".")):
-            raw = {part: raw}
-        given = merged(given, raw)
+        given = merged(given, {name: _json_or_text(value)})
     return decode_settings(given)
 
 

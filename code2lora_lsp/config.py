@@ -13,6 +13,7 @@ import platformdirs
 from pathspec import GitIgnoreSpec
 
 from code2lora_lsp.errors import ConfigError
+from code2lora_lsp.settings_shape import shaped
 
 
 @dataclass(frozen=True)
@@ -114,27 +115,19 @@ class Settings:
 def decode_settings(raw: object, base: Settings | None = None) -> Settings:
     """Settings from JSON as the editor sends it; missing names keep ``base``'s values.
 
+    Names may be dotted, and all of it may be under ``code2lora`` (see ``settings_shape``).
+
     Raises:
         ConfigError: unknown name or unusable value; the message names both and the remedy.
     """
     if raw is None:
         return base or Settings()
-    decoded = _decode_group(Settings, raw, base or Settings(), "")
+    decoded = _decode_group(Settings, shaped(raw), base or Settings(), "")
     assert isinstance(decoded, Settings)
     _check_ranges(decoded)
     for pattern in decoded.follow.exclude:
         _check_pattern(pattern)
     return decoded
-
-
-def merged(first: object, then: object) -> object:
-    """Two pieces of raw settings as one; what ``then`` names wins."""
-    if not (isinstance(first, Mapping) and isinstance(then, Mapping)):
-        return then
-    both = dict(first)
-    for name, value in then.items():
-        both[name] = merged(both.pop(name, None), value)
-    return both
 
 
 def setting_names() -> dict[str, object]:

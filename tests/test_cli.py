@@ -279,6 +279,16 @@ def test_settings_are_checked_as_a_whole_whatever_their_order(tmp_path):
             assert (completion.prompt_tokens, completion.suffix_tokens) == (2_000, 900)
 
 
+@pytest.mark.parametrize(
+    "text", ['{"code2lora": {"follow": {"pollS": 2}}}', '{"code2lora.follow.pollS": 2}']
+)
+def test_a_settings_file_may_be_cut_out_of_an_editors(tmp_path, text):
+    file = tmp_path / "settings.json"
+    file.write_text(text)
+    follow = settings_given("--settings", file, "--set", "follow.workingTree=false").follow
+    assert (follow.poll_s, follow.working_tree) == (2.0, False)
+
+
 def test_a_wrong_setting_is_mended_by_a_later_one(tmp_path):
     again = ("--set", "completion.maxLines=0", "--set", "completion.maxLines=4")
     assert settings_given(*again).completion.max_lines == 4

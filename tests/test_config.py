@@ -2,8 +2,14 @@
 
 import pytest
 
-from code2lora_lsp.config import Settings, decode_settings, setting_names
+from code2lora_lsp.config import (
+    CompletionSettings,
+    Settings,
+    decode_settings,
+    setting_names,
+)
 from code2lora_lsp.errors import ConfigError
+from code2lora_lsp.settings_shape import merged
 
 
 def test_nothing_given_is_the_defaults():
@@ -38,12 +44,40 @@ def test_a_partial_change_keeps_what_was_set_before():
         ({"follow": {"exclude": ["docs/", "!"]}}, ["follow.exclude", "'!'", "gitignore"]),
         ({"model": "nano"}, ["model", "object", "nano"]),
         ([], ["code2lora", "object"]),
+        ({"code2lora": 3}, ["code2lora", "object", "3"]),
+        ({"completion.maxLine": 3}, ["completion.maxLine", "maxLines"]),
+        ({"completion.maxLines.x": 3}, ["completion.maxLines", "int"]),
     ],
 )
 def test_a_wrong_setting_names_itself_its_value_and_the_remedy(raw, words):
     with pytest.raises(ConfigError) as caught:
         decode_settings(raw)
     assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"completion": {"maxLines": 4, "maxTokens": 7}},
+        {"completion.maxLines": 4, "completion.maxTokens": 7},
+        {"completion.maxLines": 4, "completion": {"maxTokens": 7}},
+        {"code2lora": {"completion": {"maxLines": 4, "maxTokens": 7}}},
+        {"code2lora": {"completion.maxLines": 4, "completion": {"maxTokens": 7}}},
+        {"code2lora.completion.maxLines": 4, "code2lora.completion.maxTokens": 7},
+        {"code2lora": {"completion": {"maxLines": 4}}, "completion.maxTokens": 7},
+    ],
+)
+def test_names_may_be_nested_dotted_and_under_our_own(raw):
+    expected = CompletionSettings(max_lines=4, max_tokens=7)
+    assert decode_settings(raw) == Settings(completion=expected)
+
+
+def test_of_two_spellings_the_later_wins():
+    assert merged({"follow.pollS": 2}, {"code2lora": {"follow": {"pollS": 3}}}) == {
+        "follow": {"pollS": 3}
+    }
+    late = merged({"follow": {"pollS": 2, "poll_s": 3}}, {"follow.pollS": 4})
+    assert decode_settings(late).follow.poll_s == 4.0
 
 
 def test_the_default_suffix_gives_way_to_a_small_prompt():
