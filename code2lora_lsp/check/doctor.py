@@ -35,6 +35,7 @@ def examine(settings: Settings, folder: Path, *, deep: bool) -> Iterator[Finding
         "python": _python,
         "packages": _packages,
         "device": lambda: _device(settings),
+        "kernel": lambda: _kernel(settings),
         "backbone": lambda: _backbone(settings),
         "fim_tokens": lambda: _fim_tokens(settings),
         "checkpoint": lambda: _checkpoint(settings),
@@ -93,6 +94,21 @@ def _device(settings: Settings) -> Finding:
     has_cuda = torch.cuda.is_available()
     seen = torch.cuda.get_device_name() if has_cuda else "no CUDA device on this machine"
     return Finding("device", Verdict.OK, f"{device}, {str(dtype).removeprefix('torch.')} ({seen})")
+
+
+def _kernel(settings: Settings) -> Finding:
+    """Loads nothing that the check of the device has not loaded."""
+    from code2lora_lsp.neural.kernel.library import kernel_build
+    from code2lora_lsp.runtime.model_loading import choose_device
+
+    device, _ = choose_device(settings.model)
+    if device.type != "cpu":
+        return Finding("kernel", Verdict.SKIP, f"not needed on {device}")
+    build = kernel_build()
+    if build is None:
+        hint = "install a C compiler and install again; suggestions take several times as long"
+        return Finding("kernel", Verdict.WARN, "not compiled, or not for this processor", hint)
+    return Finding("kernel", Verdict.OK, f"compiled ({build})")
 
 
 def _backbone(settings: Settings) -> Finding:

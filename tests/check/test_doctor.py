@@ -5,11 +5,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from code2lora_lsp.check import doctor
 from code2lora_lsp.check.doctor import examine
 from code2lora_lsp.check.report import Verdict
 from code2lora_lsp.config import FollowSettings, MetricsSettings, ModelSettings, Settings
+from code2lora_lsp.neural.kernel import library
+from code2lora_lsp.runtime import model_loading
 from code2lora_lsp.runtime.acceptance_counts import AcceptanceCounts, add_counts
 from code2lora_lsp.runtime.models import StoredProgress
 from tests.gitrepo import GitRepo
@@ -58,8 +61,8 @@ def test_what_is_not_counted_is_said_to_be_off(tmp_path):
 
 
 ALL = [
-    "python", "packages", "device", "backbone", "fim_tokens", "checkpoint", "repository", "watcher",
-    "state_store", "adapter", "metrics",
+    "python", "packages", "device", "kernel", "backbone", "fim_tokens", "checkpoint", "repository",
+    "watcher", "state_store", "adapter", "metrics",
 ]  # fmt: skip
 
 
@@ -87,6 +90,27 @@ def test_a_damaged_tokenizer_and_a_manifest_without_hashes_are_failures_with_a_r
         assert "copy the model" in found[name].detail
 
 
+def test_without_the_compiled_kernel_it_is_said_what_to_install(check, monkeypatch, tmp_path):
+    monkeypatch.setattr(library, "_FOLDER", tmp_path)
+    found = check()["kernel"]
+    assert found.verdict is Verdict.WARN
+    assert "not compiled" in found.detail
+    assert "C compiler" in found.hint
+
+
+def test_the_kernel_in_use_is_named_by_what_it_was_compiled_for(check, monkeypatch):
+    monkeypatch.setattr(library, "_found", lambda: ("x86-64-v4", None))
+    found = check()["kernel"]
+    assert (found.verdict, found.detail) == (Verdict.OK, "compiled (x86-64-v4)")
+
+
+def test_where_a_gpu_decodes_no_kernel_is_missed(monkeypatch):
+    device = torch.device("cuda", 0), torch.bfloat16
+    monkeypatch.setattr(model_loading, "choose_device", lambda settings: device)
+    found = doctor._kernel(Settings())
+    assert (found.verdict, found.detail) == (Verdict.SKIP, "not needed on cuda:0")
+
+
 def test_without_torch_every_check_that_needs_it_says_so(repo, tmp_path):
     script = (
         "import sys; sys.modules['torch'] = None; from code2lora_lsp.cli import main; "
@@ -99,7 +123,7 @@ def test_without_torch_every_check_that_needs_it_says_so(repo, tmp_path):
     assert "Traceback" not in done.stderr
     checks = {check["check_id"]: check for check in json.loads(done.stdout)["checks"]}
     assert list(checks) == ALL
-    for name in ("device", "backbone", "checkpoint", "state_store", "adapter"):
+    for name in ("device", "kernel", "backbone", "checkpoint", "state_store", "adapter"):
         assert checks[name]["verdict"] == "fail"
         assert "torch" in checks[name]["detail"]
         assert "pip install" in checks[name]["hint"]

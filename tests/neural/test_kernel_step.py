@@ -12,7 +12,7 @@ import torch
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.few_tokens import KERNEL, TORCH
 from code2lora_lsp.neural.kernel import library
-from code2lora_lsp.neural.kernel.library import kernel_library
+from code2lora_lsp.neural.kernel.library import kernel_build, kernel_library
 from code2lora_lsp.neural.lora import LoraAdapter
 from tests.fakes import TINY, int8_weights, random_adapter, random_weights
 
@@ -126,6 +126,7 @@ def test_every_build_that_runs_here_has_the_same_logits(monkeypatch, path):
     kernel_library.cache_clear()
     try:
         assert kernel_library()._name == str(path)
+        assert kernel_build() == build
         kernel, in_torch = (logits_of(one) for one in both(SHAPES["odd"]))
     finally:
         kernel_library.cache_clear()

@@ -61,6 +61,17 @@ class Model(Structure):
 @cache
 def kernel_library() -> ctypes.CDLL | None:
     """The fastest build that runs here and is of this version; ``None`` where there is none."""
+    found = _found()
+    return found[1] if found else None
+
+
+def kernel_build() -> str | None:
+    """What that build was compiled for, such as ``x86-64-v4``."""
+    found = _found()
+    return found[0] if found else None
+
+
+def _found() -> tuple[str, ctypes.CDLL] | None:
     for build in _builds():
         path = _FOLDER / f"decode_step.{sys.platform}.{build}.so"
         if not path.is_file():
@@ -73,7 +84,7 @@ def kernel_library() -> ctypes.CDLL | None:
             continue
         if found == VERSION:
             _declare(library)
-            return library
+            return build, library
         log.warning("%s is version %d, not %d; install again", path.name, found, VERSION)
     return None
 
