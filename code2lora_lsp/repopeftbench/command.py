@@ -100,19 +100,21 @@ def _answer(
 ) -> bool:
     """Answer what is missing; whether something could not run."""
     folder = _run_folder(arguments)
-    asked = _asked(arguments)
     model_folder = backbone_folder(settings)
     model = load_model(model_folder, settings.model, lambda *_: None)
     fingerprint = backbone_fingerprint(model_folder)
     options = ArmOptions(
         scorer=Scorer(model), model_folder=model_folder, work_folder=folder / "work",
-        targets=_one_per_repository(asked), corpus=arguments.corpus,
+        corpus=arguments.corpus,
         checkpoint=arguments.checkpoint, static_checkpoint=arguments.static_checkpoint,
         encoder_folder=arguments.encoder,
         population=arguments.population or _own_population(model_folder),
         settings=settings.model,
     )  # fmt: skip
-    arms = _arms(Arms(options), names)
+    if names is not None:  # a wrong one lists them all, also before there are items
+        _arms(Arms(options), [name.partition("/other:")[0] for name in names])
+    asked = _asked(arguments)
+    arms = _arms(Arms(replace(options, targets=_one_per_repository(asked))), names)
     if shard.index == 0:
         facts = describe(model.name, fingerprint, str(model.backbone.device))
         write_environment(folder, facts)

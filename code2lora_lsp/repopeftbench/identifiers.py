@@ -159,7 +159,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("output", type=Path)
     options = parser.parse_args(arguments)
     started_s = time.perf_counter()
-    table = count_repositories(read_shards(options.corpus, Split.TRAIN))
+    try:
+        table = count_repositories(read_shards(options.corpus, Split.TRAIN))
+    except ConfigError as error:
+        parser.exit(2, f"{options.corpus}: {error}\n")
     table.write(options.output)
     seconds = time.perf_counter() - started_s
     print(

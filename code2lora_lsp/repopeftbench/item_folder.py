@@ -137,7 +137,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{path} is no manifest of a built benchmark ({error!r}); build one with "
-            "`python -m code2lora_lsp.repopeftbench.build`"
+            "`code2lora-lsp bench build`"
         ) from error
     if found != FORMAT:
         raise ConfigError(f"{path} has format {found!r}, this version reads {FORMAT!r}")

@@ -275,7 +275,7 @@ class Backend(Protocol):
         """Write the adapter in force as a PEFT folder of at most a rank, which takes seconds.
 
         Raises:
-            FollowError: there is none.
+            FollowError: there is none, or no model is loaded; the message says why.
             ConfigError: the folder cannot be written.
         """
 

@@ -112,6 +112,19 @@ def test_other_items_into_the_same_run_are_refused(answered, capsys):
     assert "items_digest changed" in capsys.readouterr().err
 
 
+def test_the_arms_are_listed_before_there_are_items(tmp_path, capsys):
+    assert bench("run", tmp_path / "no-items", "--arms", "nothing") == 2
+    assert "no arm 'nothing'; known are backbone, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arms", ["backbone", "ledger/other:ada/r001"])
+def test_without_items_it_is_said_how_to_build_them(tmp_path, capsys, arms):
+    assert bench("run", tmp_path, "--arms", arms) == 2
+    shown = capsys.readouterr().err
+    assert str(tmp_path / "manifest.json") in shown
+    assert "code2lora-lsp bench build" in shown
+
+
 def test_report_writes_numbers_tables_and_pictures(answered, capsys):
     assert bench("report", answered) == 0
     assert "report.md" in capsys.readouterr().out

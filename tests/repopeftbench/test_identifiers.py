@@ -73,6 +73,15 @@ def test_a_corpus_without_training_files_is_refused():
         count_repositories([])
 
 
+def test_the_command_says_in_one_line_that_a_corpus_holds_nothing(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([str(tmp_path), str(tmp_path / "f.json")])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path}: the corpus has no training files")
+    assert not (tmp_path / "f.json").exists()
+
+
 def test_the_command_counts_the_training_shards_only(tmp_path):
     for split in ("train", "validation"):
         (tmp_path / split).mkdir()
