@@ -41,22 +41,29 @@ class Repositories:
                 self._roots[holder] = root
 
     async def hold_document(self, holder: str, path: Path) -> None:
-        """Follow the document's own repository, unless a followed one already is its own."""
+        """Follow the document's own repository; one that is followed already is held as well.
+
+        Once more for the same document is allowed: its repository may have come only now.
+        """
         async with self._lock:
             known = self.root_of(path)
-            nested = await asyncio.to_thread(_has_own_repository, path, known)
-            if known is not None and not nested:
-                return
-            root = await self._call(lambda backend: backend.open_repository(path.parent))
+            root = known
+            if known is None or await asyncio.to_thread(_has_own_repository, path, known):
+                folder = await asyncio.to_thread(_nearest_folder, path)
+                root = await self._call(lambda backend: backend.open_repository(folder)) or known
             if root is not None:
+                before = self._roots.get(holder)
                 self._roots[holder] = root
+                await self._close_if_unheld(before)
 
     async def release(self, holder: str) -> None:
         """Close the repository ``holder`` held, if it was the last one."""
         async with self._lock:
-            root = self._roots.pop(holder, None)
-            if root is not None and root not in self._roots.values():
-                await self._call(lambda backend: backend.close_repository(root))
+            await self._close_if_unheld(self._roots.pop(holder, None))
+
+    async def _close_if_unheld(self, root: Path | None) -> None:
+        if root is not None and root not in self._roots.values():
+            await self._call(lambda backend: backend.close_repository(root))
 
     def forget(self) -> None:
         """Drop what a lost backend followed."""
@@ -66,7 +73,12 @@ class Repositories:
         return asyncio.wrap_future(self._host.call(work))
 
 
-def _has_own_repository(path: Path, known: Path | None) -> bool:
+def _nearest_folder(path: Path) -> Path:
+    """The folder of ``path``, or where that is yet to be made the nearest one above it."""
+    return next((folder for folder in path.parents if folder.is_dir()), path.parent)
+
+
+def _has_own_repository(path: Path, known: Path) -> bool:
     """Whether a ``.git`` lies between ``path`` and the root ``known`` (a submodule)."""
     for folder in path.parents:
         if folder == known:

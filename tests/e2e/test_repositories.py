@@ -81,6 +81,37 @@ def test_a_file_outside_all_folders_opens_its_repository_while_it_is_open(tree):
         assert opened(client) == [("open", "one"), ("open", "src"), ("close", "other")]
 
 
+@pytest.mark.parametrize("repository", ["other", "one/vendored"])
+def test_a_repository_stays_for_the_second_document_when_the_first_is_closed(tree, repository):
+    first, second = (tree / repository / "src" / name for name in ("a.py", "b.py"))
+    with fake_client() as client:
+        client.initialize(folders=[tree / "one"])
+        client.wait_ready()
+        wanted = (str(tree / repository), "src/b.py")
+        client.open(first.as_uri(), "x")
+        client.wait_until(lambda: client.status()["root"] == wanted[0])
+        assert seen(client, second) == wanted
+        client.close_document(first.as_uri())
+        assert seen(client, second) == wanted
+        assert opened(client, "close") == []
+        client.close_document(second.as_uri())
+        client.wait_until(lambda: opened(client, "close"))
+        assert opened(client, "close") == [("close", Path(repository).name)]
+
+
+def test_a_repository_stays_for_its_document_when_the_workspace_folder_goes(tree):
+    path = tree / "one/src/a.py"
+    with fake_client() as client:
+        client.initialize(folders=[tree / "one"])
+        client.wait_ready()
+        client.wait_until(lambda: client.status()["root"])
+        assert seen(client, path) == (str(tree / "one"), "src/a.py")
+        change_folders(client, added=[], removed=[tree / "one"])
+        assert seen(client, path) == (str(tree / "one"), "src/a.py")
+        client.close_document(path.as_uri())
+        client.wait_until(lambda: opened(client, "close"))
+
+
 def test_the_message_names_the_adapter_of_the_document_in_use(tree):
     with fake_client() as client:
         client.initialize(folders=[tree / "one"])
