@@ -2,12 +2,11 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from lsprotocol import types
 
-from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.runtime.api import (
     Completion,
     CompletionRequest,
@@ -17,6 +16,7 @@ from code2lora_lsp.runtime.api import (
     Trigger,
 )
 from code2lora_lsp.server.language_server import Code2LoraServer
+from code2lora_lsp.server.pending import PendingQuestion, answered
 from code2lora_lsp.server.session import OpenDocument, document_key
 from code2lora_lsp.server.status import announce, look_at
 
@@ -63,15 +63,16 @@ def stamped(identifier: types.TextDocumentIdentifier) -> types.VersionedTextDocu
     return cast("types.VersionedTextDocumentIdentifier", identifier)
 
 
-async def ask(ls: Code2LoraServer, question: Question) -> Proposal | None:
+async def ask(ls: Code2LoraServer, question: Question, asker: str) -> Proposal | None:
     """The backend's proposal, if it is still one for the version asked about.
 
-    Why there is none is kept in ``session.last_empty`` and ``session.reason``.
+    Two methods that ask the same, each under its name ``asker``, share one answer. Why there is
+    none is kept in ``session.last_empty`` and ``session.reason``.
     """
     session, started_s = ls.session, time.perf_counter()
     session.counts.asked += 1
     document = session.document(question.identifier.uri)
-    result = await _result(ls, question, document)
+    result = await _result(ls, question, document, asker)
     if document is not None and isinstance(result, Completion):
         result = _checked(document, question, result)
     if document is None or isinstance(result, NoCompletion):
@@ -89,26 +90,26 @@ async def ask(ls: Code2LoraServer, question: Question) -> Proposal | None:
 
 
 async def _result(
-    ls: Code2LoraServer, question: Question, document: OpenDocument | None
+    ls: Code2LoraServer, question: Question, document: OpenDocument | None, asker: str
 ) -> CompletionResult:
     if document is None:
         return NoCompletion(Reason.EMPTY, f"{question.identifier.uri} is not open")
-    key = document_key(document.uri)
+    key, waiting = document_key(document.uri), ls.session.pending
     look_at(ls, key)
     if refusal := why_not(ls, question, document):
         return refusal
-    backend = ls.host.backend
-    assert backend is not None, "why_not looked"
-    pending = ls.session.pending.supersede(key)
-    request = request_for(ls, question, document, pending.cancellation)
+    pending = waiting.equal(key, question)
+    if pending is None:
+        pending = waiting.supersede(key, question)
+        pending.begin(answer(ls, question, document, pending))
     try:
-        return await pending.outcome(backend.complete(request))
+        return await pending.outcome(asker)
     except Exception:
         log.exception("the engine failed to answer")
         ls.tell_once("code2lora: the engine failed to answer; see the server's log.", is_error=True)
         return NoCompletion(Reason.FAILED, "the engine raised an error")
     finally:
-        ls.session.pending.finish(key, pending)
+        waiting.finish(key, pending)
 
 
 def why_not(ls: Code2LoraServer, question: Question, document: OpenDocument) -> NoCompletion | None:
@@ -131,8 +132,26 @@ def _stale(question: Question, document: OpenDocument) -> NoCompletion:
     return NoCompletion(Reason.SUPERSEDED, detail)
 
 
-def request_for(
-    ls: Code2LoraServer, question: Question, document: OpenDocument, cancellation: Cancellation
+async def answer(
+    ls: Code2LoraServer,
+    question: Question,
+    document: OpenDocument,
+    pending: PendingQuestion,
+    *,
+    is_plain: bool = False,
+) -> CompletionResult:
+    """The backend's answer; if ``is_plain`` without what is known of the repository."""
+    backend = ls.host.backend
+    if backend is None or pending.cancellation.is_cancelled:
+        return NoCompletion(Reason.NOT_READY if backend is None else Reason.CANCELLED)
+    request = _request(ls, question, document, pending)
+    if is_plain:
+        request = replace(request, repository=None)
+    return await answered(backend.complete(request))
+
+
+def _request(
+    ls: Code2LoraServer, question: Question, document: OpenDocument, pending: PendingQuestion
 ) -> CompletionRequest:
     """The question in the backend's words."""
     offset = document.lines.offset_at(question.position)
@@ -149,7 +168,7 @@ def request_for(
         selected_start=start,
         selected_end=end,
         deadline_s=ls.session.settings.completion.deadline_s,
-        cancellation=cancellation,
+        cancellation=pending.cancellation,
     )
 
 

@@ -1,19 +1,14 @@
 """``code2lora/compare``: one cursor completed with and without what is known of the repository."""
 
-from dataclasses import replace
-
 from lsprotocol import types
 
 from code2lora_lsp.runtime.api import (
     Completion,
-    CompletionRequest,
     CompletionResult,
-    NoCompletion,
-    Reason,
     Trigger,
 )
 from code2lora_lsp.server import protocol
-from code2lora_lsp.server.asking import Question, request_for, why_not
+from code2lora_lsp.server.asking import Question, answer, why_not
 from code2lora_lsp.server.language_server import Code2LoraServer
 from code2lora_lsp.server.session import OpenDocument, document_key
 from code2lora_lsp.server.status import backend_status
@@ -33,20 +28,14 @@ async def compare(ls: Code2LoraServer, params: object) -> protocol.Json:
         return _answer(refusal, refusal, None)
     key = document_key(document.uri)
     pending = ls.session.pending.supersede(key)
-    request = request_for(ls, question, document, pending.cancellation)
-
-    async def ask(request: CompletionRequest) -> CompletionResult:
-        backend = ls.host.backend
-        if backend is None:
-            return NoCompletion(Reason.NOT_READY)
-        return await pending.outcome(backend.complete(request))
-
     try:
-        without = await ask(replace(request, repository=None))
-        known = await ask(request)
+        pending.begin(answer(ls, question, document, pending, is_plain=True))
+        without = await pending.outcome()
+        pending.begin(answer(ls, question, document, pending))
+        known = await pending.outcome()
     finally:
         ls.session.pending.finish(key, pending)
-    return _answer(known, without, _commit(ls, request))
+    return _answer(known, without, _commit(ls, document))
 
 
 def _place(ls: Code2LoraServer, params: object) -> tuple[OpenDocument, types.Position]:
@@ -64,9 +53,9 @@ def _place(ls: Code2LoraServer, params: object) -> tuple[OpenDocument, types.Pos
     return document, position
 
 
-def _commit(ls: Code2LoraServer, request: CompletionRequest) -> str | None:
+def _commit(ls: Code2LoraServer, document: OpenDocument) -> str | None:
     """The commit that what is known stands for."""
-    root = str(request.repository)
+    root = str(ls.session.root_for(document))
     known = backend_status(ls).repositories
     return next((one.adapter_commit for one in known if one.root == root), None)
 

@@ -39,7 +39,8 @@ async def completion(ls: Code2LoraServer, params: types.CompletionParams) -> typ
     """At most one item. LSP does not say here whether the user asked or merely typed."""
     items: list[types.CompletionItem] = []
     if is_due(ls.session.settings, ls.session.client):
-        proposal = await ask(ls, Question(stamped(params.text_document), params.position))
+        question = Question(stamped(params.text_document), params.position)
+        proposal = await ask(ls, question, types.TEXT_DOCUMENT_COMPLETION)
         items = [_item(ls, proposal)] if proposal and _first_line(proposal.text) else []
     return types.CompletionList(is_incomplete=True, items=items)
 

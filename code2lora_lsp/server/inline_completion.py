@@ -31,7 +31,7 @@ async def inline_completion(
         Trigger.INVOKED if is_invoked else Trigger.AUTOMATIC,
         params.context.selected_completion_info,
     )
-    proposal = await ask(ls, question)
+    proposal = await ask(ls, question, types.TEXT_DOCUMENT_INLINE_COMPLETION)
     if proposal is None:
         return types.InlineCompletionList(items=[])
     texts = (proposal.text, *proposal.alternatives)

@@ -14,7 +14,7 @@ from code2lora_lsp.errors import ConfigError
 from code2lora_lsp.runtime.api import NoCompletion, Reason
 from code2lora_lsp.server.client import ClientTraits
 from code2lora_lsp.server.convert import Encoding, Lines
-from code2lora_lsp.server.pending import PendingRequests
+from code2lora_lsp.server.pending import PendingQuestions
 from code2lora_lsp.server.repositories import Repositories
 from code2lora_lsp.server.toggles import Toggles
 from code2lora_lsp.text.acceptance import Edit, narrowed
@@ -129,7 +129,7 @@ class Session:
     encoding: Encoding = Encoding.UTF16
     documents: dict[str, OpenDocument] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
-    pending: PendingRequests = field(default_factory=PendingRequests)
+    pending: PendingQuestions = field(default_factory=PendingQuestions)
     toggles: Toggles = field(default_factory=Toggles)
     counts: Counts = field(default_factory=Counts)
     incidents: set[str] = field(default_factory=set)

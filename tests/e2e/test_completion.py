@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.client import position
+from tests.e2e.client import CANCELLED, position, uri_of
 from tests.e2e.fake import fake_client, plan
 
 MENU = {"textDocument": {"completion": {}}}
@@ -35,6 +35,51 @@ def test_the_setting_offers_the_fallback_beside_inline_completion():
         client.wait_ready()
         client.open("a.py", plan() + "x")
         assert len(client.complete("a.py", 1, 1)["items"]) == 1
+
+
+def ask_menu(client, name, line, character):
+    where = {"textDocument": {"uri": uri_of(name)}, "position": position(line, character)}
+    return client.request("textDocument/completion", where)
+
+
+@pytest.fixture
+def both():
+    """A client with inline completion and a menu, and a document that takes a moment."""
+    with fake_client() as client:
+        client.initialize(options={"completion": {"fallback": "always"}})
+        client.wait_ready()
+        client.open("a.py", plan("foo", delay_s=0.5) + "x")
+        yield client
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_menu_and_ghost_text_of_one_place_share_an_answer(both, order):
+    ways = [lambda: both.ask_inline("a.py", 1, 1), lambda: ask_menu(both, "a.py", 1, 1)]
+    asked = [way() for way in ways[::order]]
+    assert [len(reply.result()["items"]) for reply in asked] == [1, 1]
+    assert [len(reply.answers) for reply in asked] == [1, 1]
+    assert len(both.inside()["requests"]) == 1
+
+
+def test_a_cancelled_menu_leaves_the_ghost_text_its_answer(both):
+    menu, ghost = ask_menu(both, "a.py", 1, 1), both.ask_inline("a.py", 1, 1)
+    both.cancel(menu)
+    assert menu.error().code == CANCELLED
+    assert len(ghost.result()["items"]) == 1
+    both.wait_until(lambda: both.inside()["pending"] == 0)
+
+
+def test_menu_and_ghost_text_of_two_places_take_each_others_place(both):
+    menu, ghost = ask_menu(both, "a.py", 1, 0), both.ask_inline("a.py", 1, 1)
+    assert menu.result()["items"] == []
+    assert len(ghost.result()["items"]) == 1
+
+
+def test_a_change_takes_both_back(both):
+    menu, ghost = ask_menu(both, "a.py", 1, 1), both.ask_inline("a.py", 1, 1)
+    both.wait_until(lambda: both.inside()["alive"])
+    both.edit("a.py", (1, 1), (1, 1), "y")
+    assert menu.result()["items"] == ghost.result()["items"] == []
 
 
 def test_a_later_setting_registers_the_fallback_and_takes_it_back():
