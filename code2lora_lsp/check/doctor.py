@@ -46,7 +46,7 @@ def examine(settings: Settings, folder: Path, *, deep: bool) -> Iterator[Finding
         "metrics": lambda: _metrics(settings),
     }
     if deep:
-        checks["completion"] = lambda: _completion(settings, folder)
+        checks["completion"] = lambda: _completion(settings)
     for check_id, check in checks.items():
         yield _guarded(check_id, check)
 
@@ -227,7 +227,7 @@ def _metrics(settings: Settings) -> Finding:
     return Finding("metrics", Verdict.OK, detail)
 
 
-def _completion(settings: Settings, folder: Path) -> Finding:
+def _completion(settings: Settings) -> Finding:
     from code2lora_lsp.runtime.api import Completion
     from code2lora_lsp.runtime.oneshot import OneShot
 
@@ -235,7 +235,7 @@ def _completion(settings: Settings, folder: Path) -> Finding:
         loaded_s = time.monotonic()
         shot.wait_ready()
         loaded_s = time.monotonic() - loaded_s
-        cold = shot.complete_text(PROBE_TEXT, folder)
+        cold = shot.complete_text(PROBE_TEXT)
     if not isinstance(cold[0], Completion):
         hint = "the model offers nothing for plain Python; is it a code model?"
         return Finding("completion", Verdict.WARN, f"nothing offered: {cold[0]}", hint)

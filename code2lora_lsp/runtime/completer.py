@@ -51,9 +51,19 @@ class Doorkeeper:
         path = urllib.parse.unquote(urllib.parse.urlsplit(request.document.uri).path)
         if is_secret_path(request.path or "") or is_secret_path(path):
             return NoCompletion(Reason.SECRET)
-        if request.path is not None and self._excluded.match_file(request.path):
+        paths = _tails(path) if request.path is None else [request.path]
+        if any(self._excluded.match_file(one) for one in paths):
             return NoCompletion(Reason.EXCLUDED)
         return None
+
+
+def _tails(path: str) -> list[str]:
+    """What ``path`` may be called inside a work tree whose root is unknown: any folder may be it.
+
+    So that a pattern that begins at the root holds wherever the file lies.
+    """
+    parts = [part for part in path.split("/") if part]
+    return ["/".join(parts[first:]) for first in range(len(parts))]
 
 
 class Completer:

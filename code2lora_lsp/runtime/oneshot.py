@@ -114,12 +114,10 @@ class OneShot:
         )
         return self.backend.complete(request).result(timeout=timeout_s)
 
-    def complete_text(self, text: str, folder: Path) -> tuple[CompletionResult, float]:
+    def complete_text(self, text: str) -> tuple[CompletionResult, float]:
         """Complete at the end of a text that is in no file; the answer and its seconds."""
-        uri = (folder.resolve() / "code2lora_probe.py").as_uri()
-        request = CompletionRequest(
-            DocumentSnapshot(uri, 0, "python", text), len(text), Trigger.INVOKED
-        )
+        document = DocumentSnapshot("untitled:", 0, "python", text)
+        request = CompletionRequest(document, len(text), Trigger.INVOKED)
         started_s = time.perf_counter()
         return self.backend.complete(request).result(timeout=60), time.perf_counter() - started_s
 

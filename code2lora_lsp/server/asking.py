@@ -1,5 +1,6 @@
 """One question at one cursor, from LSP parameters to an edit; shared by both request kinds."""
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
@@ -140,14 +141,29 @@ async def answer(
     *,
     is_plain: bool = False,
 ) -> CompletionResult:
-    """The backend's answer; if ``is_plain`` without what is known of the repository."""
+    """The backend's answer; if ``is_plain`` without what is known of the repository.
+
+    Before its repository is found it is unknown whether the document is excluded.
+    """
+    left_s = await _until_held(document, ls.session.settings.completion.deadline_s)
     backend = ls.host.backend
     if backend is None or pending.cancellation.is_cancelled:
         return NoCompletion(Reason.NOT_READY if backend is None else Reason.CANCELLED)
-    request = _request(ls, question, document, pending)
+    if left_s <= 0:
+        return NoCompletion(Reason.TIMED_OUT, "while the document's repository was looked for")
+    request = replace(_request(ls, question, document, pending), deadline_s=left_s)
     if is_plain:
         request = replace(request, repository=None)
     return await answered(backend.complete(request))
+
+
+async def _until_held(document: OpenDocument, seconds: float) -> float:
+    """Wait until the document's repository is followed; what is left of the time."""
+    if document.held is None or document.held.done():
+        return seconds
+    started_s = time.perf_counter()
+    await asyncio.wait({document.held}, timeout=seconds)
+    return seconds - (time.perf_counter() - started_s)
 
 
 def _request(
@@ -167,7 +183,6 @@ def _request(
         selected_text=text,
         selected_start=start,
         selected_end=end,
-        deadline_s=ls.session.settings.completion.deadline_s,
         cancellation=pending.cancellation,
     )
 

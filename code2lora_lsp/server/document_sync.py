@@ -22,13 +22,14 @@ def did_open(ls: Code2LoraServer, params: types.DidOpenTextDocumentParams) -> No
 
 
 def hold_repository(ls: Code2LoraServer, document: OpenDocument) -> None:
-    """Follow the repository of a document outside all known ones, as long as it is open."""
+    """Follow a document's repository as long as it is open; the first requests wait for that."""
     if document.path is None or not ls.session.language_on(document.language_id):
         return
     if ls.host.is_started:
-        holder = _holder(document.uri)
-        held = ls.session.repositories.hold_document(holder, document.path)
-        ls.spawn(announce_after(ls, held))
+        holder, repositories = _holder(document.uri), ls.session.repositories
+        held = ls.spawn(announce_after(ls, repositories.hold_document(holder, document.path)))
+        if not repositories.holds(holder):
+            document.held = held
 
 
 def did_change(ls: Code2LoraServer, params: types.DidChangeTextDocumentParams) -> None:

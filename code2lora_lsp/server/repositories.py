@@ -26,6 +26,9 @@ class Repositories:
     def roots(self) -> list[Path]:
         return sorted(set(self._roots.values()))
 
+    def holds(self, holder: str) -> bool:
+        return holder in self._roots
+
     def root_of(self, path: Path | None) -> Path | None:
         """The innermost followed repository that holds ``path``."""
         if path is None:

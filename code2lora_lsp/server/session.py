@@ -1,5 +1,6 @@
 """The mutable LSP-side state of one connection, owned by the event loop."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,7 +48,11 @@ class EditWatcher:
 
 
 class OpenDocument:
-    """One document the client has open."""
+    """One document the client has open.
+
+    Attributes:
+        held: what looks for its repository and follows it; requests wait until it is done.
+    """
 
     def __init__(self, item: types.TextDocumentItem, encoding: Encoding) -> None:
         self.uri = item.uri
@@ -55,6 +60,7 @@ class OpenDocument:
         self.language_id = item.language_id
         self.path = path_of(item.uri)
         self.lines = Lines(item.text, encoding)
+        self.held: asyncio.Future[None] | None = None
         self._snapshot: DocumentSnapshot | None = None
 
     def apply(

@@ -30,6 +30,7 @@ class Script:
 
     Attributes:
         make_s: seconds the factory takes, as importing torch would.
+        open_s: seconds a repository takes to be found.
         ready: load by itself; otherwise ``fake/emit`` has to say so.
         fail: message of the factory's error.
         tcp: listen on a free loopback port and print it on stderr.
@@ -37,6 +38,7 @@ class Script:
     """
 
     make_s: float = 0.0
+    open_s: float = 0.0
     ready: bool = True
     fail: str = ""
     tcp: bool = False
@@ -88,6 +90,7 @@ class FakeBackend:
 
     def open_repository(self, folder: Path) -> Path | None:
         self.calls.append(["open", str(folder)])
+        time.sleep(self.script.open_s)
         root = next((f for f in [folder, *folder.parents] if (f / ".git").exists()), None)
         if root is not None:
             known = [r for r in self._status.repositories if r.root != str(root)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import folder_json
+from tests.e2e.client import CANCELLED, folder_json, position
 from tests.e2e.fake import fake_client, plan
 
 
@@ -110,6 +110,59 @@ def test_a_repository_stays_for_its_document_when_the_workspace_folder_goes(tree
         assert seen(client, path) == (str(tree / "one"), "src/a.py")
         client.close_document(path.as_uri())
         client.wait_until(lambda: opened(client, "close"))
+
+
+def test_a_request_waits_until_its_repository_is_found(tree):
+    path = tree / "other/src/a.py"
+    with fake_client(open_s=0.5) as client:
+        client.initialize()
+        client.wait_ready()
+        client.open(path.as_uri(), plan(with_repository="known") + "x")
+        client.open("untitled:b", plan() + "x")
+        waits = client.ask_inline(path.as_uri(), 1, 1)
+        assert len(client.inline("untitled:b", 1, 1)) == 1
+        assert not waits.answers, "the other document did not wait for this one's repository"
+        assert waits.result()["items"][0]["insertText"] == "known"
+        assert client.inside()["requests"][-1]["path"] == "src/a.py"
+
+
+def test_a_comparison_waits_until_its_repository_is_found(tree):
+    path = tree / "other/src/a.py"
+    with fake_client(open_s=0.3) as client:
+        client.initialize()
+        client.wait_ready()
+        client.open(path.as_uri(), plan("plain", with_repository="known") + "x")
+        params = {"textDocument": {"uri": path.as_uri()}, "position": position(1, 1)}
+        answer = client.request("code2lora/compare", params).result()
+        assert (answer["without"]["text"], answer["withAdapter"]["text"]) == ("plain", "known")
+        assert answer["adapterCommit"] == "a1b2c3d4"
+        assert [request["path"] for request in client.inside()["requests"]] == ["src/a.py"] * 2
+
+
+def test_a_repository_that_is_not_found_in_time_is_not_waited_for(tree):
+    path = (tree / "other/src/a.py").as_uri()
+    with fake_client(open_s=1.0) as client:
+        client.initialize(options={"completion": {"deadlineS": 0.1}})
+        client.wait_ready()
+        client.open(path, plan() + "x")
+        assert client.inline(path, 1, 1) == []
+        assert client.status()["lastEmpty"]["reason"] == "TIMED_OUT"
+        assert client.inside()["requests"] == []
+
+
+def test_a_change_or_a_cancel_ends_the_wait_for_a_repository(tree):
+    path = (tree / "other/src/a.py").as_uri()
+    with fake_client(open_s=1.0) as client:
+        client.initialize()
+        client.wait_ready()
+        client.open(path, plan() + "x")
+        cancelled = client.ask_inline(path, 1, 1)
+        client.cancel(cancelled)
+        assert cancelled.error().code == CANCELLED
+        changed = client.ask_inline(path, 1, 1)
+        client.edit(path, (1, 1), (1, 1), "y")
+        assert changed.result() == {"items": []}
+        assert client.inside()["requests"] == []
 
 
 def test_the_message_names_the_adapter_of_the_document_in_use(tree):

@@ -101,6 +101,28 @@ def test_excluded_files_never_reach_the_model(start, path):
     assert one.decoder.passes == []
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///home/me/work/vault/deep/keys.py",
+        "file:///vault/keys.py",
+        "file:///home/me/generated%5Fapi.py",
+        "vscode-notebook-cell:/home/me/vault/notes.ipynb#C3",
+        "untitled:generated_api.py",
+    ],
+)
+def test_in_no_known_work_tree_an_exclude_pattern_holds_from_any_folder_on(start, uri):
+    one = start(exclude=("/vault/", "generated_*.py", "!generated_kept.py"))
+    assert one.ask("x = |\n", uri=uri).reason is Reason.EXCLUDED
+    assert one.decoder.passes == []
+
+
+@pytest.mark.parametrize("uri", ["file:///home/me/generated_kept.py", "file:///vault.py"])
+def test_in_no_known_work_tree_other_files_are_completed(start, uri):
+    one = start(exclude=("/vault/", "generated_*.py", "!generated_kept.py"))
+    assert isinstance(one.ask("x = |\n", uri=uri), Completion)
+
+
 def test_files_that_no_exclude_pattern_names_are_completed(start):
     one = start(exclude=("/vault/", "generated_*.py", "!generated_kept.py"))
     for path in ("src/vault/keys.py", "generated_kept.py", "vault.py", None):
