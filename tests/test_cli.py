@@ -442,6 +442,12 @@ def test_without_python_adapt_says_that_this_is_why_there_is_no_adapter(run, tmp
     assert f"no adapter @ {repo.head[:12]}: the tree holds no Python" in done.stdout
 
 
+def test_complete_where_completions_are_off_offers_nothing_and_says_why(run, repo):
+    done = run("complete", f"{repo.root / 'lib.py'}:2:12", "--set", "completion.enabled=false")
+    assert done.returncode == 1
+    assert "completions are switched off by the setting completion.enabled" in done.stderr
+
+
 def test_a_ledger_s_adapter_is_written_at_the_rank_asked_for_and_says_what_is_lost(
     run, repo, tmp_path
 ):

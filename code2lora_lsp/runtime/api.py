@@ -254,7 +254,10 @@ class Backend(Protocol):
         """Begin loading the backbone and the checkpoint in the background."""
 
     def complete(self, request: CompletionRequest) -> "Future[CompletionResult]":
-        """Answer one request. The future always resolves, never with an exception of ours."""
+        """Answer one request. The future always resolves, never with an exception of ours.
+
+        Also where ``completion.enabled`` is off: whoever asks knows the switches that outrank it.
+        """
 
     def open_repository(self, folder: Path) -> Path | None:
         """Follow the repository that holds ``folder``; returns its work-tree root, if any."""

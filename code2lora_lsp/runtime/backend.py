@@ -82,9 +82,7 @@ class LocalBackend:
         self._tell()
 
     def complete(self, request: CompletionRequest) -> "Future[CompletionResult]":
-        settings, engine = self._settings.completion, self._engine
-        if not settings.enabled:
-            return self._nothing(Reason.OFF)
+        engine = self._engine
         if engine is None:
             return self._nothing(_WHY_NO_ENGINE[self._absent_state()])
         self._own_empty_reason = None

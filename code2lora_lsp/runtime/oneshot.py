@@ -24,6 +24,8 @@ from code2lora_lsp.runtime.api import (
     Event,
     FollowState,
     Listener,
+    NoCompletion,
+    Reason,
     RepositoryStatus,
     StatusChanged,
     Trigger,
@@ -98,13 +100,15 @@ class OneShot:
     def complete(
         self, path: Path, line: int, column: int, root: Path | None, timeout_s: float = 60.0
     ) -> CompletionResult:
-        """Complete at a 1-based line and column (code points) of a file on disk.
+        """Complete at a 1-based line and column (code points) of a file on disk, if that is on.
 
         Raises:
             ConfigError: the file or the position does not exist.
         """
         text = _read(path)
         offset = _offset(path, text, line, column)
+        if not self._settings.completion.enabled:
+            return NoCompletion(Reason.OFF, "by the setting completion.enabled")
         request = CompletionRequest(
             document=DocumentSnapshot(path.resolve().as_uri(), 0, "python", text),
             offset=offset,

@@ -169,6 +169,15 @@ def test_without_a_checkpoint_a_repository_says_so(watched, repo, settings):
     assert was_decoded(watched.ask(repository=repo.root))
 
 
+def test_the_switch_for_completions_is_not_the_backends(watched, settings):
+    """Toggles outrank it, and the backend does not know them."""
+    off = replace(settings, completion=replace(settings.completion, enabled=False))
+    watched.backend.reconfigure(off)
+    watched.backend.start()
+    watched.wait_engine(EngineState.READY)
+    assert was_decoded(watched.ask())
+
+
 def test_files_excluded_while_running_no_longer_reach_the_model(watched, repo, settings):
     watched.backend.start()
     root = watched.backend.open_repository(repo.root)
