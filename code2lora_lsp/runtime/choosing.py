@@ -93,6 +93,8 @@ class Chooser:
         n_first = 1 + next(index for index, line in enumerate(lines) if line.strip())
         n_given = len(draft.behind("\n".join(lines[:n_first])))
         for n_lines in range(len(lines), n_first, -1):
+            if not lines[n_lines - 1].strip():
+                continue  # blank lines stand between others or not at all
             part = "\n".join(lines[:n_lines])
             if self._confidence.probability(draft.behind(part)[n_given:]) >= self._least:
                 return part

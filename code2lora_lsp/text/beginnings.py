@@ -20,12 +20,12 @@ FEWEST_CHARS = 2
 def beginnings(text: str, gap: Gap) -> list[str]:
     """``text`` and its beginnings that can be offered in its place, the longest first.
 
-    In front of code only the whole will do; of several lines whole ones stay, of the first line
-    also its parts.
+    In front of code only the whole will do; of several lines whole ones stay and none that is blank
+    comes last, of the first line also its parts.
     """
     found = [text]
     lines = text.split("\n")
-    found += ["\n".join(lines[:n]) for n in range(len(lines) - 1, 0, -1)]
+    found += ["\n".join(lines[:n]) for n in range(len(lines) - 1, 0, -1) if lines[n - 1].strip()]
     if not gap.has_code_behind:
         first = lines[0]
         ends = [match.end() for match in _END.finditer(first) if match.end() < len(first)]

@@ -71,6 +71,19 @@ def test_by_hand_the_line_comes_and_those_below_it_that_are_sure_if_it_is_right(
     assert chosen(one, gap=Gap("x = ", "\n", 8), by_hand=True) == "\n".join(lines[:n_lines])
 
 
+@pytest.mark.parametrize(("by_hand", "blank"), [(True, "\n"), (True, "\n    \n"), (False, "\n")])
+def test_no_suggestion_ends_in_blank_lines(by_hand, blank):
+    one = draft(("\n    x = 1", 0.9), ("\n", 1.0), (blank, 1.0), ("    return y", 0.05))
+    assert chosen(one, gap=Gap("def f():", "\n", 8), by_hand=by_hand) == "\n    x = 1"
+
+
+def test_blank_lines_between_sure_ones_stay():
+    one = draft(("\n    x = 1", 0.9), ("\n\n", 1.0), ("    return y", 0.9))
+    for by_hand in (True, False):
+        shown = chosen(one, gap=Gap("def f():", "\n", 8), by_hand=by_hand)
+        assert shown == "\n    x = 1\n\n    return y"
+
+
 def test_a_line_that_a_budget_cut_is_left_out_if_another_stands_above_it():
     one = draft(("1\ny = some", 1.0), cut=True)
     assert chosen(one, gap=Gap("x = ", "\n", 8)) == "1"
