@@ -12,8 +12,9 @@ from lsprotocol import types
 from code2lora_lsp.errors import Code2LoraError
 from code2lora_lsp.runtime.api import EXPORT_RANK, Backend, EngineState, Reason
 from code2lora_lsp.server import protocol
+from code2lora_lsp.server.document_sync import hold_repositories
 from code2lora_lsp.server.language_server import Code2LoraServer
-from code2lora_lsp.server.lifecycle import start_backend
+from code2lora_lsp.server.lifecycle import hold_folders, start_backend
 from code2lora_lsp.server.places import path_named, path_of_document
 from code2lora_lsp.server.status import announce, backend_status, full_status
 from code2lora_lsp.server.wire import Refused
@@ -70,8 +71,14 @@ def _typed(raw: dict[str, Any], name: str, kind: type[T]) -> T | None:
 
 
 async def refresh_adapter(ls: Code2LoraServer, *given: object) -> protocol.Json:
-    """Read HEAD again, of one repository or of all; undoes a roll-back."""
-    roots = _roots(ls, Arguments.decode(given))
+    """Read HEAD again, of one repository or of all; undoes a roll-back.
+
+    Workspace folders that were in none are looked at again before.
+    """
+    arguments = Arguments.decode(given)
+    if ls.host.backend is not None:
+        await hold_folders(ls)
+    roots = _roots(ls, arguments)
     if backend_status(ls).engine is EngineState.UNLOADED:
         await _call(ls, lambda backend: backend.start())
     for root in roots:
@@ -143,6 +150,8 @@ def toggle_completions(ls: Code2LoraServer, *given: object) -> protocol.Json:
     result = _toggle(ls, arguments)
     if not result["enabled"]:
         ls.session.pending.drop_all(Reason.OFF, str(result["scope"]))
+    else:
+        hold_repositories(ls)
     ls.session.reason = None
     announce(ls)
     return result

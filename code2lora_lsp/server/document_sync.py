@@ -32,6 +32,12 @@ def hold_repository(ls: Code2LoraServer, document: OpenDocument) -> None:
             document.held = held
 
 
+def hold_repositories(ls: Code2LoraServer) -> None:
+    """Look again for those of all open documents: more languages may be on than before."""
+    for document in ls.session.documents.values():
+        hold_repository(ls, document)
+
+
 def did_change(ls: Code2LoraServer, params: types.DidChangeTextDocumentParams) -> None:
     key = document_key(params.text_document.uri)
     document = ls.session.documents.get(key)
@@ -45,7 +51,12 @@ def did_change(ls: Code2LoraServer, params: types.DidChangeTextDocumentParams) -
 
 
 def did_save(ls: Code2LoraServer, params: types.DidSaveTextDocumentParams) -> None:
-    """What is on disk now becomes known, if a followed repository tracks the file."""
+    """What is on disk now becomes known, if a followed repository tracks the file.
+
+    The file may be the first in its folder, or its repository younger than the document.
+    """
+    if document := ls.session.document(params.text_document.uri):
+        hold_repository(ls, document)
     path = path_of(params.text_document.uri)
     if path is not None and ls.host.is_started:
         ls.host.call(lambda backend: backend.saved(path))

@@ -69,8 +69,16 @@ def start_backend(ls: Code2LoraServer) -> None:
     ls.session.repositories.forget()
     for key, folder in ls.session.folders.items():
         ls.spawn(announce_after(ls, ls.session.repositories.hold(_holder(key), folder)))
-    for document in ls.session.documents.values():
-        document_sync.hold_repository(ls, document)
+    document_sync.hold_repositories(ls)
+    announce(ls)
+
+
+async def hold_folders(ls: Code2LoraServer) -> None:
+    """Follow what workspace folders have become repositories, or parts of one, since."""
+    repositories = ls.session.repositories
+    for key, folder in list(ls.session.folders.items()):
+        if not repositories.holds(_holder(key)):
+            await repositories.hold(_holder(key), folder)
     announce(ls)
 
 
@@ -80,6 +88,7 @@ def settings_changed(ls: Code2LoraServer) -> None:
         start_backend(ls)
     elif ls.host.is_started:
         ls.spawn(_reconfigure(ls))
+        document_sync.hold_repositories(ls)
     events.register_for(ls)
     announce(ls)
 

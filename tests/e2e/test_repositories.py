@@ -165,6 +165,70 @@ def test_a_change_or_a_cancel_ends_the_wait_for_a_repository(tree):
         assert client.inside()["requests"] == []
 
 
+def asked_with(client, uri):
+    client.inline(uri, 1, 1)
+    request = client.inside()["requests"][-1]
+    return request["repository"], request["path"]
+
+
+def test_a_file_in_a_folder_that_is_yet_to_be_made_belongs_to_the_repository_above(tree):
+    path = tree / "other/new/deep/a.py"
+    with fake_client() as client:
+        client.initialize()
+        client.wait_ready()
+        assert seen(client, path) == (str(tree / "other"), "new/deep/a.py")
+        assert opened(client) == [("open", "other")]
+
+
+def test_a_language_switched_on_later_brings_the_repositories_of_its_documents(tree):
+    uri, wanted = (tree / "other/a.js").as_uri(), (str(tree / "other"), "a.js")
+    listed = {"code2lora": {"completion": {"languages": ["javascript"]}}}
+    with fake_client() as client:
+        client.initialize()
+        client.wait_ready()
+        client.open(uri, plan() + "x", language="javascript")
+        assert client.inline(uri, 1, 1) == []
+        client.execute("code2lora.toggleCompletions", {"language": "javascript"}).result()
+        assert asked_with(client, uri) == wanted
+        client.close_document(uri)
+        client.execute("code2lora.toggleCompletions", {"language": "javascript"}).result()
+        client.open(uri, plan() + "x", language="javascript")
+        client.execute("code2lora.toggleCompletions", {"language": "javascript"}).result()
+        assert asked_with(client, uri) == wanted
+    with fake_client() as client:
+        client.initialize()
+        client.wait_ready()
+        client.open(uri, plan() + "x", language="javascript")
+        client.notify("workspace/didChangeConfiguration", {"settings": listed})
+        assert asked_with(client, uri) == wanted
+
+
+def test_a_repository_that_came_after_its_document_is_found_at_the_next_save(tree):
+    path = tree / "loose/a.py"
+    with fake_client() as client:
+        client.initialize(folders=[tree / "loose"])
+        client.wait_ready()
+        assert seen(client, path) == (None, None)
+        (tree / "loose/.git").mkdir()
+        client.save(path.as_uri())
+        assert asked_with(client, path.as_uri()) == (str(tree / "loose"), "a.py")
+        (tree / "loose/inner/.git").mkdir(parents=True)
+        inner = tree / "loose/inner/b.py"
+        assert seen(client, inner) == (str(tree / "loose/inner"), "b.py")
+
+
+def test_a_refresh_finds_the_repository_that_a_folder_has_become(tree):
+    with fake_client() as client:
+        client.initialize(folders=[tree / "loose"])
+        client.wait_ready()
+        error = client.execute("code2lora.refreshAdapter").error()
+        assert "no repository is followed" in error.message
+        (tree / "loose/.git").mkdir()
+        refreshed = client.execute("code2lora.refreshAdapter").result()["refreshed"]
+        assert refreshed == [str(tree / "loose")]
+        assert client.status()["root"] == str(tree / "loose")
+
+
 def test_the_message_names_the_adapter_of_the_document_in_use(tree):
     with fake_client() as client:
         client.initialize(folders=[tree / "one"])
