@@ -13,6 +13,7 @@ from code2lora_lsp.errors import Code2LoraError
 from code2lora_lsp.runtime.api import EXPORT_RANK, Backend, EngineState, Reason
 from code2lora_lsp.server import protocol
 from code2lora_lsp.server.document_sync import hold_repositories
+from code2lora_lsp.server.events import register_for
 from code2lora_lsp.server.language_server import Code2LoraServer
 from code2lora_lsp.server.lifecycle import hold_folders, start_backend
 from code2lora_lsp.server.places import path_named, path_of_document
@@ -152,6 +153,7 @@ def toggle_completions(ls: Code2LoraServer, *given: object) -> protocol.Json:
         ls.session.pending.drop_all(Reason.OFF, str(result["scope"]))
     else:
         hold_repositories(ls)
+    register_for(ls)
     ls.session.reason = None
     announce(ls)
     return result

@@ -4,6 +4,7 @@ One single-line item: editors' menus indent further lines as they see fit.
 """
 
 import re
+from collections.abc import Sequence
 
 from lsprotocol import types
 
@@ -23,11 +24,8 @@ def is_due(settings: Settings, client: ClientTraits) -> bool:
     return wish == "always" or (wish == "auto" and not client.inline)
 
 
-def registration_options(settings: Settings) -> types.CompletionRegistrationOptions:
-    selector = [
-        types.TextDocumentFilterLanguage(language=language)
-        for language in settings.completion.languages
-    ]
+def registration_options(languages: Sequence[str]) -> types.CompletionRegistrationOptions:
+    selector = [types.TextDocumentFilterLanguage(language=language) for language in languages]
     return types.CompletionRegistrationOptions(
         document_selector=selector or None,
         trigger_characters=OPTIONS.trigger_characters,

@@ -53,18 +53,18 @@ def take_status(ls: Code2LoraServer, seen: BackendStatus) -> None:
 def register_for(ls: Code2LoraServer, status: BackendStatus | None = None) -> None:
     """Register what the engine can answer now; take it back when it no longer can.
 
-    While the model loads again, what is registered stays so.
+    Which languages those are may change; while the model loads again, what is registered stays so.
     """
     engine = (status or backend_status(ls)).engine
     is_ready = engine is EngineState.READY
     is_gone = engine in (EngineState.UNLOADED, EngineState.FAILED)
-    client, settings = ls.session.client, ls.session.settings
+    client, languages = ls.session.client, ls.session.served_languages()
     method = types.TEXT_DOCUMENT_INLINE_COMPLETION
     if client.inline_dynamic and (is_ready or is_gone or ls.registrations.is_active(method)):
-        options = None if is_gone else inline_completion.registration_options(settings)
+        options = None if is_gone else inline_completion.registration_options(languages)
         ls.spawn(ls.registrations.set(method, options))
     method = types.TEXT_DOCUMENT_COMPLETION
     if client.completion_dynamic and (is_ready or is_gone or ls.registrations.is_active(method)):
-        is_wanted = not is_gone and completion.is_due(settings, client)
-        fallback = completion.registration_options(settings) if is_wanted else None
+        is_wanted = not is_gone and completion.is_due(ls.session.settings, client)
+        fallback = completion.registration_options(languages) if is_wanted else None
         ls.spawn(ls.registrations.set(method, fallback))

@@ -1,19 +1,17 @@
 """``textDocument/inlineCompletion``: ghost text."""
 
+from collections.abc import Sequence
+
 from lsprotocol import types
 
-from code2lora_lsp.config import Settings
 from code2lora_lsp.runtime.api import Trigger
 from code2lora_lsp.server.asking import Question, ask, stamped
 from code2lora_lsp.server.language_server import Code2LoraServer
 
 
-def registration_options(settings: Settings) -> types.InlineCompletionRegistrationOptions:
-    """Options for dynamic registration: the configured languages, or whatever the client serves."""
-    selector = [
-        types.TextDocumentFilterLanguage(language=language)
-        for language in settings.completion.languages
-    ]
+def registration_options(languages: Sequence[str]) -> types.InlineCompletionRegistrationOptions:
+    """Options for dynamic registration: these languages, or whatever the client serves."""
+    selector = [types.TextDocumentFilterLanguage(language=language) for language in languages]
     return types.InlineCompletionRegistrationOptions(document_selector=selector or None)
 
 

@@ -158,6 +158,12 @@ class Session:
         listed = self.settings.completion.languages
         return self.toggles.languages.get(language_id, not listed or language_id in listed)
 
+    def served_languages(self) -> tuple[str, ...]:
+        """The languages that are on, for a client that is told which; none stands for all."""
+        listed = self.settings.completion.languages
+        toggled = (name for name, on in self.toggles.languages.items() if on and name not in listed)
+        return (*listed, *toggled) if listed else ()
+
     def why_off(self, document: OpenDocument) -> NoCompletion | None:
         """Why ``document`` gets no completions at all, or ``None`` if it does."""
         if not self.completions_on():

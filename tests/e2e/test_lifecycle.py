@@ -14,6 +14,7 @@ from tests.e2e.client import INLINE, INLINE_DYNAMIC, LspClient
 from tests.e2e.fake import COMMAND, ROOT, fake_client, plan
 
 INLINE_METHOD = "textDocument/inlineCompletion"
+METHODS = (INLINE_METHOD, "textDocument/completion")
 
 
 def test_initialize_answers_without_importing_torch():
@@ -60,6 +61,33 @@ def test_inline_completion_is_registered_once_ready_and_taken_back_when_unloaded
         client.wait_until(lambda: client.asked("client/unregisterCapability"))
         (taken,) = client.asked("client/unregisterCapability")[0]["unregisterations"]
         assert (taken["method"], taken["id"]) == (INLINE_METHOD, registration["id"])
+
+
+def test_a_language_switched_on_by_hand_is_registered_too():
+    dynamic = {"dynamicRegistration": True}
+    both = {"inlineCompletion": dynamic, "completion": dynamic}
+    with fake_client() as client:
+        client.initialize({"textDocument": both}, options={"completion": {"fallback": "always"}})
+        client.wait_ready()
+
+        def languages():
+            """Of the newest registration of each method."""
+            seen = {
+                one["method"]: one["registerOptions"]["documentSelector"]
+                for asked in client.asked("client/registerCapability")
+                for one in asked["registrations"]
+            }
+            return [[item["language"] for item in seen.get(name, [])] for name in METHODS]
+
+        client.wait_until(lambda: languages() == [["python"]] * 2)
+        toggle = {"language": "rust"}
+        client.execute("code2lora.toggleCompletions", toggle).result()
+        client.wait_until(lambda: languages() == [["python", "rust"]] * 2)
+        client.execute("code2lora.toggleCompletions", toggle).result()
+        client.wait_until(lambda: languages() == [["python"]] * 2)
+        client.execute("code2lora.toggleCompletions").result()
+        client.status()
+        assert len(client.asked("client/registerCapability")) == 6, "no more than what changed"
 
 
 def test_a_failed_factory_is_told_once_and_the_server_stays():
