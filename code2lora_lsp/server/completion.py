@@ -14,7 +14,6 @@ from code2lora_lsp.server.client import ClientTraits
 from code2lora_lsp.server.language_server import Code2LoraServer
 
 OPTIONS = types.CompletionOptions(trigger_characters=["."], resolve_provider=False)
-_WORD = re.compile(r"\w*\Z")
 _LABEL_CHARS = 60
 
 
@@ -47,14 +46,19 @@ def _first_line(text: str) -> str:
     return re.split(r"[\r\n]", text, maxsplit=1)[0].rstrip()
 
 
+def _word_start(text: str, line_start: int, end: int) -> int:
+    """Where the word begins that ends at ``end``; walked back, as a search tries every place."""
+    while end > line_start and (text[end - 1].isalnum() or text[end - 1] == "_"):
+        end -= 1
+    return end
+
+
 def _item(ls: Code2LoraServer, proposal: Proposal) -> types.CompletionItem:
     """The item, widened to the start of the word: menus match items against the whole word."""
     text = proposal.document.snapshot().text
     line_start = max(text.rfind(end, 0, proposal.start) for end in "\r\n") + 1
-    found = _WORD.search(text, line_start, proposal.start)
-    word = found.group() if found else ""
-    line = word + _first_line(proposal.text)
-    start = proposal.start - len(word)
+    start = _word_start(text, line_start, proposal.start)
+    line = text[start : proposal.start] + _first_line(proposal.text)
     where = proposal.document.lines.range_of(start, proposal.end)
     return types.CompletionItem(
         label=line.strip()[:_LABEL_CHARS],

@@ -108,6 +108,24 @@ def test_the_fallback_item_is_one_line_that_menus_can_match(client):
     assert item["preselect"] is False
 
 
+@pytest.mark.parametrize(
+    ("line", "word"), [("x.größe_2", "größe_2"), ("x.", ""), ("", ""), ("return", "return")]
+)
+def test_the_item_begins_where_the_word_does(client, line, word):
+    client.open("w.py", plan("!") + f"above\r{line}")
+    (item,) = client.complete("w.py", 2, len(line))["items"]
+    assert item["filterText"] == word + "!"
+    assert item["textEdit"]["range"]["start"] == position(2, len(line) - len(word))
+
+
+def test_behind_a_long_literal_the_item_comes_all_the_same(client):
+    """A search for the word from the line's start would take minutes here."""
+    line = 'x = "' + "A" * 200_000 + '" '
+    client.open("long.py", plan("foo") + line)
+    (item,) = client.complete("long.py", 1, len(line))["items"]
+    assert item["textEdit"]["range"]["start"] == position(1, len(line))
+
+
 def test_a_proposal_without_a_first_line_is_no_item(client):
     client.open("b.py", plan("\n    x = 1"))
     assert client.complete("b.py", 1, 0) == {"isIncomplete": True, "items": []}
