@@ -96,7 +96,7 @@ async def _result(
     if document is None:
         return NoCompletion(Reason.EMPTY, f"{question.identifier.uri} is not open")
     key, waiting = document_key(document.uri), ls.session.pending
-    look_at(ls, key)
+    look_at(ls, document.uri)
     if refusal := why_not(ls, question, document):
         return refusal
     pending = waiting.equal(key, question)

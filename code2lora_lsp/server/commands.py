@@ -202,8 +202,12 @@ def _roots(ls: Code2LoraServer, arguments: Arguments) -> list[Path]:
 
 def _root(ls: Code2LoraServer, arguments: Arguments) -> Path:
     """The one meant, or in use."""
-    roots, active = _roots(ls, arguments), ls.session.active_root()
-    return active if active in roots else roots[0]
+    roots = _roots(ls, arguments)
+    root = roots[0] if arguments.path or arguments.is_in_no_file else ls.session.active_root()
+    if root is None:
+        known = ", ".join(map(str, roots))
+        raise Refused(f"the file in use is in no followed repository; name one of: {known}")
+    return root
 
 
 async def _call(ls: Code2LoraServer, work: Callable[[Backend], T]) -> T:

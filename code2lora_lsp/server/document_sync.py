@@ -17,7 +17,7 @@ def did_open(ls: Code2LoraServer, params: types.DidOpenTextDocumentParams) -> No
     document = OpenDocument(params.text_document, ls.session.encoding)
     ls.session.pending.drop(key, Reason.SUPERSEDED, "the document was opened again")
     ls.session.documents[key] = document
-    look_at(ls, key)
+    look_at(ls, document.uri)
     hold_repository(ls, document)
 
 
@@ -47,7 +47,7 @@ def did_change(ls: Code2LoraServer, params: types.DidChangeTextDocumentParams) -
     watcher = ls.metrics.watcher(document)
     document.apply(params.text_document.version, list(params.content_changes), watcher)
     ls.session.pending.drop(key, Reason.SUPERSEDED, "the document changed")
-    look_at(ls, key)
+    look_at(ls, document.uri)
 
 
 def did_save(ls: Code2LoraServer, params: types.DidSaveTextDocumentParams) -> None:
@@ -68,7 +68,7 @@ def did_close(ls: Code2LoraServer, params: types.DidCloseTextDocumentParams) -> 
     document = ls.session.documents.pop(key, None)
     if document is not None:
         ls.metrics.closed(document)
-    if ls.session.active == key:
+    if document_key(ls.session.active or "") == key:
         look_at(ls, None)
     if ls.host.is_started:
         released = ls.session.repositories.release(_holder(params.text_document.uri))
@@ -76,10 +76,14 @@ def did_close(ls: Code2LoraServer, params: types.DidCloseTextDocumentParams) -> 
 
 
 def did_focus(ls: Code2LoraServer, params: object) -> None:
-    """Copilot's notification: the user looks at this document now."""
+    """Copilot's notification: the user looks at this document now, which need not be open.
+
+    An output panel and its like are looked at beside one; they are in no file and not open.
+    """
     document = params.get("textDocument") if isinstance(params, dict) else None
-    if isinstance(document, dict) and isinstance(uri := document.get("uri"), str):
-        look_at(ls, document_key(uri))
+    uri = document.get("uri") if isinstance(document, dict) else None
+    if isinstance(uri, str) and (ls.session.document(uri) or path_of(uri)):
+        look_at(ls, uri)
 
 
 def did_show(ls: Code2LoraServer, _params: object) -> None:

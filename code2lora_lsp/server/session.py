@@ -125,7 +125,7 @@ class Session:
         late_errors: what was wrong with initializationOptions, told after ``initialized``.
         last_empty: why the latest request that got nothing got nothing.
         reason: the same, but ``None`` after an offer, and never that it was taken back.
-        active: key of the document last opened, changed or asked about.
+        active: URI of the document last opened, changed, asked about or looked at, open or not.
     """
 
     base_settings: Settings
@@ -176,8 +176,12 @@ class Session:
 
     def active_root(self) -> Path | None:
         """The repository the user works in: the active file's, or the workspace folder's."""
-        document = self.documents.get(self.active or "")
-        return self.root_for(document) if document else self.folder_root()
+        if self.active is None:
+            return self.folder_root()
+        document = self.document(self.active)
+        return (
+            self.root_for(document) if document else self.repositories.root_of(path_of(self.active))
+        )
 
     def root_for(self, document: OpenDocument) -> Path | None:
         """The repository that a document's completions know."""

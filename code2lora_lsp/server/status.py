@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from code2lora_lsp.runtime.api import BackendStatus, EngineState
 from code2lora_lsp.server import protocol
 from code2lora_lsp.server.language_server import Code2LoraServer
+from code2lora_lsp.server.session import document_key
 
 
 def backend_status(ls: Code2LoraServer) -> BackendStatus:
@@ -38,9 +39,9 @@ async def announce_after(ls: Code2LoraServer, change: Awaitable[None]) -> None:
     announce(ls)
 
 
-def look_at(ls: Code2LoraServer, key: str | None) -> None:
+def look_at(ls: Code2LoraServer, uri: str | None) -> None:
     """The user works in this document now; the status is about it and its repository."""
-    if ls.session.active != key:
-        ls.session.active = key
+    if document_key(ls.session.active or "") != document_key(uri or ""):
+        ls.session.active = uri
         ls.session.reason = None
         announce(ls)

@@ -251,6 +251,28 @@ def test_a_file_in_no_repository_is_not_said_to_have_anothers_adapter(tree):
         assert client.status()["root"] == str(tree / "one")
 
 
+def test_a_file_that_is_looked_at_and_not_open_is_the_one_in_use(tree):
+    def look_at(uri):
+        client.notify("textDocument/didFocus", {"textDocument": {"uri": uri}})
+
+    with fake_client() as client:
+        client.initialize(folders=[tree / "one", tree / "two", tree / "loose"])
+        client.wait_ready()
+        client.wait_until(lambda: len(client.status()["repositories"]) == 2)
+        client.open((tree / "one/a.py").as_uri(), "")
+        look_at((tree / "two/C# and %41.md").as_uri())
+        assert client.status()["root"] == str(tree / "two")
+        assert client.execute("code2lora.rollBackAdapter").result()["root"] == str(tree / "two")
+        look_at("output:extension-output-%231")
+        assert client.status()["root"] == str(tree / "two"), "a panel is no other place to work in"
+        look_at((tree / "loose/readme.md").as_uri())
+        assert client.status()["root"] is None
+        error = client.execute("code2lora.rollBackAdapter").error()
+        assert "the file in use is in no followed repository; name one of:" in error.message
+        look_at((tree / "one/a.py").as_uri())
+        assert client.status()["root"] == str(tree / "one")
+
+
 def test_commands_act_on_the_repository_that_is_meant(tree):
     with fake_client() as client:
         client.initialize(folders=[tree / "one", tree / "two", tree / "first"])
