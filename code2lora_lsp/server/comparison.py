@@ -16,13 +16,13 @@ from code2lora_lsp.server.wire import Refused
 
 
 async def compare(ls: Code2LoraServer, params: object) -> protocol.Json:
-    """Both answers, one after the other; a change of the document takes them back.
+    """Both answers, one after the other, for the version ``Wire`` put in; a change takes them back.
 
     Raises:
         Refused: the document is not open, or the parameters have another shape.
     """
-    document, position = _place(ls, params)
-    identifier = types.VersionedTextDocumentIdentifier(document.version, document.uri)
+    document, version, position = _place(ls, params)
+    identifier = types.VersionedTextDocumentIdentifier(version, document.uri)
     question = Question(identifier, position, Trigger.INVOKED)
     if refusal := why_not(ls, question, document):
         return _answer(refusal, refusal, None)
@@ -38,10 +38,11 @@ async def compare(ls: Code2LoraServer, params: object) -> protocol.Json:
     return _answer(known, without, _commit(ls, document))
 
 
-def _place(ls: Code2LoraServer, params: object) -> tuple[OpenDocument, types.Position]:
+def _place(ls: Code2LoraServer, params: object) -> tuple[OpenDocument, int, types.Position]:
     try:
         assert isinstance(params, dict)
-        uri, where = params["textDocument"]["uri"], params["position"]
+        identifier, where = params["textDocument"], params["position"]
+        uri, version = str(identifier["uri"]), int(identifier["version"])
         position = types.Position(int(where["line"]), int(where["character"]))
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise Refused(
@@ -50,7 +51,7 @@ def _place(ls: Code2LoraServer, params: object) -> tuple[OpenDocument, types.Pos
     document = ls.session.document(uri)
     if document is None:
         raise Refused(f"{uri} is not open; open it before comparing in it")
-    return document, position
+    return document, version, position
 
 
 def _commit(ls: Code2LoraServer, document: OpenDocument) -> str | None:

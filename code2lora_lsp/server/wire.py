@@ -25,6 +25,8 @@ from pygls.protocol import (
     lsp_method,
 )
 
+from code2lora_lsp.server import protocol
+
 if TYPE_CHECKING:
     from code2lora_lsp.server.language_server import Code2LoraServer
 
@@ -120,14 +122,25 @@ class Wire(LanguageServerProtocol):
         The standard names no version, and an async handler starts one turn of the loop later,
         when the next ``didChange`` may already be in. A version the client sends wins.
         """
+        if data.get("method") == protocol.COMPARE:
+            self._stamp_plain(data.get("params"))
         if data.get("method") not in _WITH_CURSOR:
             return
         uri = message.params.text_document.uri
-        asked = data["params"]["textDocument"].get("version")
-        document = self._server.session.document(uri)
-        if not isinstance(asked, int):
-            asked = document.version if document else 0
+        asked = self._version_of(uri, data["params"]["textDocument"].get("version"))
         message.params.text_document = types.VersionedTextDocumentIdentifier(asked, uri)
+
+    def _stamp_plain(self, params: Any) -> None:
+        """The same where params stay JSON; whether they are right their handler says."""
+        identifier = params.get("textDocument") if isinstance(params, dict) else None
+        if isinstance(identifier, dict) and isinstance(uri := identifier.get("uri"), str):
+            identifier["version"] = self._version_of(uri, identifier.get("version"))
+
+    def _version_of(self, uri: str, asked: object) -> int:
+        document = self._server.session.document(uri)
+        if isinstance(asked, int):
+            return asked
+        return document.version if document else 0
 
     def _send_error(self, msg_id: Any, error: JsonRpcException) -> None:
         if msg_id is not None:

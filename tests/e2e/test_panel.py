@@ -157,6 +157,27 @@ def test_a_change_takes_a_comparison_back(client, root):
     assert reply.result()["withAdapter"]["reason"]["reason"] == "SUPERSEDED"
 
 
+def test_a_comparison_that_is_overtaken_by_a_change_is_not_of_the_later_text(client, root):
+    """Both messages arrive in one read."""
+    identifier = {"uri": (root / "a.py").as_uri()}
+    client.open(identifier["uri"], plan() + "x = \n")
+    change = {"textDocument": {**identifier, "version": 2}, "contentChanges": [{"text": plan()}]}
+    reply = client.request_then_notify(
+        ("code2lora/compare", {"textDocument": identifier, "position": position(1, 4)}),
+        ("textDocument/didChange", change),
+    )
+    assert reply.result()["withAdapter"]["reason"]["reason"] == "SUPERSEDED"
+    assert client.inside()["requests"] == []
+
+
+def test_a_comparison_for_a_version_that_is_not_there_says_so(client, root):
+    uri = (root / "a.py").as_uri()
+    client.open(uri, plan() + "x = \n", version=7)
+    params = {"textDocument": {"uri": uri, "version": 6}, "position": position(1, 4)}
+    answer = client.request("code2lora/compare", params).result()
+    assert "version 6" in answer["without"]["reason"]["detail"]
+
+
 def test_comparing_in_a_document_that_is_not_open_is_refused(client):
     assert "open it" in compare(client, "none.py", 0, 0).error().message
     assert "position" in client.request("code2lora/compare", {"uri": "a.py"}).error().message
