@@ -27,7 +27,7 @@ class Shown:
     is_asked_for: bool
 
     def left_for(self, question: Question) -> "Shown | None":
-        """What is still to be typed of them at another cursor, if anything.
+        """What is still to be typed of them at another cursor, if anything; while typing of one.
 
         What is typed may be all of one: by hand, word by word, or with brackets that the editor
         closed at once.
@@ -41,8 +41,8 @@ class Shown:
         rests = [text[len(typed) :] for text in self.texts if text.startswith(typed)]
         if gap.after != self.gap.after:
             rests = [trim(rest, gap) for rest in rests] if self._is_closed_by_editor(gap) else []
-        rests = [rest for rest in rests if rest]
-        return replace(self, texts=tuple(dict.fromkeys(rests))) if rests else None
+        left = tuple(dict.fromkeys(rest for rest in rests if rest))
+        return replace(self, texts=left if question.is_asked_for else left[:1]) if left else None
 
     def _is_closed_by_editor(self, gap: Gap) -> bool:
         """Whether nothing but brackets or quotes came in behind the cursor."""

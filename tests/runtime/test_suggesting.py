@@ -55,6 +55,16 @@ def test_typing_an_alternative_keeps_its_rest(start):
     assert (found.text, found.timings.new_tokens) == ("ber", 0)
 
 
+def test_while_typing_one_of_those_shown_by_hand_stays_offered(start):
+    one = start(Torn("alpha\n", "amber\n", "beta\n"))
+    one.ask("x = |\n", trigger=Trigger.INVOKED)
+    for marked, rest in (("x = |\n", "alpha"), ("x = a|\n", "lpha"), ("x = am|\n", "ber")):
+        found = one.ask(marked)
+        assert (found.text, found.alternatives, found.timings.new_tokens) == (rest, (), 0)
+    found = one.ask("x = |\n", trigger=Trigger.INVOKED)
+    assert (found.text, *found.alternatives) == ("alpha", "amber", "beta"), "none is forgotten"
+
+
 def test_by_hand_more_is_asked_for_than_was_shown_while_typing(start):
     one = start(Torn("alpha\n", "amber\n"))
     one.ask("x = |\n")
