@@ -77,6 +77,8 @@ async def refresh_adapter(ls: Code2LoraServer, *given: object) -> protocol.Json:
     Workspace folders that were in none are looked at again before.
     """
     arguments = Arguments.decode(given)
+    if not ls.session.settings.follow.enabled:
+        raise Refused("no repository is followed: the setting follow.enabled is off; switch it on")
     if ls.host.backend is not None:
         await hold_folders(ls)
     roots = _roots(ls, arguments)

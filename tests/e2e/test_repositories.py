@@ -229,6 +229,16 @@ def test_a_refresh_finds_the_repository_that_a_folder_has_become(tree):
         assert client.status()["root"] == str(tree / "loose")
 
 
+def test_nothing_is_said_to_be_refreshed_where_following_is_off(tree):
+    with fake_client() as client:
+        client.initialize(folders=[tree / "one"], options={"follow": {"enabled": False}})
+        client.wait_ready()
+        client.wait_until(lambda: opened(client))
+        error = client.execute("code2lora.refreshAdapter").error()
+        assert error.message.startswith("no repository is followed: the setting follow.enabled is")
+        assert not opened(client, "refresh")
+
+
 def test_the_message_names_the_adapter_of_the_document_in_use(tree):
     with fake_client() as client:
         client.initialize(folders=[tree / "one"])
