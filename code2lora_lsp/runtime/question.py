@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 
 from code2lora_lsp.runtime.api import CompletionRequest, Trigger
-from code2lora_lsp.text.fim import with_lf
+from code2lora_lsp.text.fim import as_read
 from code2lora_lsp.text.gap import Gap
 
 
 @dataclass(frozen=True)
 class Question:
-    """A request with LF line breaks and the selected item filled in.
+    """A request as the model reads it, with the selected item filled in.
 
     Attributes:
         start, end: offsets in the document between which the answer is put.
@@ -39,7 +39,7 @@ def question_of(request: CompletionRequest, max_lines: int) -> Question:
         start = start if request.selected_start is None else request.selected_start
         end = end if request.selected_end is None else request.selected_end
         typed = request.selected_text
-    before, after = with_lf((text[:start] + typed, text[end:]))
+    before, after = as_read((text[:start] + typed, text[end:]))
     gap = Gap(before, after, 1, request.document.language_id)
     if request.trigger is Trigger.INVOKED or gap.is_block_start:
         gap = replace(gap, max_lines=max_lines)

@@ -13,6 +13,7 @@ is trained so that this equals encoding the text whole. For others, such as Qwen
 may span a line break, it is a good approximation: the text is the same, some splits are not.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -24,6 +25,7 @@ Order = Literal["spm", "psm"]
 N_MARKERS = 3
 LINE_CACHE_SIZE = 20_000
 N_WINDOWS = 32
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 MOST_CHARS_PER_TOKEN = 16
 """Text further than this many characters per budget token from the cursor is never looked at."""
 
@@ -226,8 +228,18 @@ def common_newline(text: str) -> str:
     return "\r\n" if at > 0 and text[at - 1] == "\r" else "\n"
 
 
-def with_lf(texts: Iterable[str]) -> tuple[str, ...]:
-    """Texts with every CRLF and CR as LF, which is all the model has seen."""
-    return tuple(
-        text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text for text in texts
-    )
+def as_read(texts: Iterable[str]) -> tuple[str, ...]:
+    """Texts as a model can read them.
+
+    Every CRLF and CR is LF, which is all it has seen; half a surrogate pair, which no tokenizer
+    takes, is U+FFFD, one character for one.
+    """
+    return tuple(_whole(text.replace("\r\n", "\n").replace("\r", "\n")) for text in texts)
+
+
+def _whole(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _HALF_PAIR.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text

@@ -52,6 +52,12 @@ def test_crlf_is_lf_to_the_model_and_comes_back(start):
     assert ord("\r") + 8 not in one.engine._binding.session.tokens
 
 
+@pytest.mark.parametrize("marked", ["'\ud83d'; x = |\n", "x = |\n'\udc00'\n"])
+def test_half_a_surrogate_pair_is_one_character_that_does_not_matter(start, marked):
+    found = start(PlantedDecoder("compute(a)\n")).ask(marked)
+    assert (found.text, found.start) == ("compute(a)", marked.index("|"))
+
+
 def test_a_selected_item_is_extended_and_replaced_as_a_whole(start):
     one = start(PlantedDecoder("(a)\n"))
     found = one.ask("x = app|\n", selected_text="append", selected_start=4)

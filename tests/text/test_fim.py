@@ -6,7 +6,7 @@ import pytest
 import tokenizers
 
 from code2lora_lsp.errors import ModelMismatch
-from code2lora_lsp.text.fim import PromptBuilder, common_newline, stop_ids, with_lf
+from code2lora_lsp.text.fim import PromptBuilder, as_read, common_newline, stop_ids
 from code2lora_lsp.text.tokenizer import FIM_NAMES, Tokenizer
 from code2lora_lsp.training.tokenizer import train_tokenizer
 from tests.fakes import FIM, ByteTokenizer
@@ -155,4 +155,8 @@ def test_a_model_without_infilling_tokens_is_refused_in_one_line():
 def test_line_breaks():
     assert common_newline("a\r\nb\n") == "\r\n"
     assert common_newline("a\nb\r\n") == common_newline("a") == common_newline("\n") == "\n"
-    assert with_lf(("a\r\nb\rc\n", "d")) == ("a\nb\nc\n", "d")
+    assert as_read(("a\r\nb\rc\n", "d")) == ("a\nb\nc\n", "d")
+
+
+def test_half_a_surrogate_pair_is_read_as_one_character_and_a_whole_one_as_it_is():
+    assert as_read(("a\ud83db", "\udc00", "😀")) == ("a\ufffdb", "\ufffd", "😀")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from code2lora_lsp.text.extent import is_finished, is_left_open, without_open_end
-from code2lora_lsp.text.fim import common_newline, with_lf
+from code2lora_lsp.text.fim import as_read, common_newline
 from code2lora_lsp.text.gap import Gap
 from code2lora_lsp.text.trim import trim, with_newline
 
@@ -20,7 +20,7 @@ every_case = pytest.mark.parametrize("case", CASES)
 
 
 def gap_of(case):
-    before, after = with_lf(case["at"].split(CURSOR))
+    before, after = as_read(case["at"].split(CURSOR))
     return Gap(before, after, case.get("max_lines", 1), case.get("language", "python"))
 
 
