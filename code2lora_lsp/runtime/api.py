@@ -29,6 +29,7 @@ class Reason(Enum):
     NOT_READY = "the model is still loading"
     UNLOADED = "the model was unloaded"
     FAILED = "the model could not be loaded"
+    BROKEN = "an error kept the model from answering"
     SUPERSEDED = "a newer request took its place"
     CANCELLED = "the editor cancelled the request"
     TIMED_OUT = "the time budget ran out"

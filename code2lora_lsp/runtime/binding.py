@@ -100,7 +100,7 @@ class Binding:
         self.session.reset()
         self.completer.forget()
         self._board.report(str(failure))
-        return NoCompletion(Reason.FAILED, str(failure))
+        return NoCompletion(Reason.BROKEN, str(failure))
 
     def _while_idle(self, work: Callable[[], None]) -> None:
         try:

@@ -108,7 +108,7 @@ async def _result(
     except Exception:
         log.exception("the engine failed to answer")
         ls.tell_once("code2lora: the engine failed to answer; see the server's log.", is_error=True)
-        return NoCompletion(Reason.FAILED, "the engine raised an error")
+        return NoCompletion(Reason.BROKEN, "see the server's log")
     finally:
         waiting.finish(key, pending)
 

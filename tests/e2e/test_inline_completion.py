@@ -147,6 +147,9 @@ def test_an_engine_that_raises_gives_an_empty_list_and_one_message():
         shown = [m["message"] for m in client.messages("window/showMessage")]
         assert shown == ["code2lora: the engine failed to answer; see the server's log."]
         assert "ValueError: broken" in client.log()
+        last = client.status()["lastEmpty"]
+        assert last["reason"] == "BROKEN"
+        assert last["message"] == "an error kept the model from answering"
 
 
 def test_the_trigger_and_the_highlighted_item_reach_the_engine(client, name):

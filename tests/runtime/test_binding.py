@@ -64,7 +64,7 @@ def test_after_a_failure_nothing_cached_is_trusted_and_it_is_told_once(bound):
     bound.feed()
     for _ in range(2):
         answer = bound.binding.recover(RuntimeError("the device is gone"))
-        assert answer.reason is Reason.FAILED
+        assert answer.reason is Reason.BROKEN
         assert "the device is gone" in answer.detail
         assert bound.feed().reused_tokens == 0
     assert [incident.message for incident in bound.incidents] == [answer.detail]

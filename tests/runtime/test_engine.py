@@ -131,7 +131,7 @@ def test_a_failed_decode_is_reported_once_and_the_next_one_works(start, broken, 
         one.decoder.before_step = fail
         for turn in range(3):
             result = one.ask(f"y{turn} = |\n")
-            assert result.reason is Reason.FAILED
+            assert result.reason is Reason.BROKEN
             assert said in result.detail
     assert len(one.incidents) == 1
     assert one.incidents[0].is_error
