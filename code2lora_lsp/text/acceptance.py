@@ -75,13 +75,14 @@ class Offer:
         """Whether this is what is left of an older offer: maybe less of it, maybe more.
 
         How far a suggestion is shown may change while it is typed, and the editor may have closed
-        brackets behind it.
+        brackets behind it. In a menu it begins where the word does.
         """
+        there = self.before + self.text[: self.n_given]
         before, now = older.before + older.text, self.before + self.text
         come = self.after.removesuffix(older.after)
         return (
             (before.startswith(now) or now.startswith(before))
-            and self.before.startswith(older.before)
+            and there.startswith(older.before)
             and self.after.endswith(older.after)
             and (not come or _CLOSED_BY_EDITOR.fullmatch(come) is not None)
         )

@@ -59,6 +59,11 @@ def test_menu_and_ghost_text_of_one_place_share_an_answer(both, order):
     assert [len(reply.result()["items"]) for reply in asked] == [1, 1]
     assert [len(reply.answers) for reply in asked] == [1, 1]
     assert len(both.inside()["requests"]) == 1
+    history = both.request("code2lora/history", {}).result()
+    assert history["acceptance"]["shown"] == 1, "it is one suggestion"
+    both.edit("a.py", (1, 1), (1, 1), "foo")
+    history = both.request("code2lora/history", {}).result()
+    assert history["acceptance"]["accepted"] == 1
 
 
 def test_a_cancelled_menu_leaves_the_ghost_text_its_answer(both):
