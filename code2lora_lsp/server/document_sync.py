@@ -28,7 +28,7 @@ def hold_repository(ls: Code2LoraServer, document: OpenDocument) -> None:
     if ls.host.is_started:
         holder, repositories = _holder(document.uri), ls.session.repositories
         held = ls.spawn(announce_after(ls, repositories.hold_document(holder, document.path)))
-        if not repositories.holds(holder):
+        if document.held is None or not repositories.holds(holder):
             document.held = held
 
 

@@ -126,6 +126,16 @@ def test_a_request_waits_until_its_repository_is_found(tree):
         assert client.inside()["requests"][-1]["path"] == "src/a.py"
 
 
+def test_a_document_that_is_closed_and_opened_again_waits_for_its_repository_too(tree):
+    path = tree / "other/src/a.py"
+    with fake_client(open_s=0.3) as client:
+        client.initialize()
+        client.wait_ready()
+        for _ in range(2):
+            assert seen(client, path) == (str(tree / "other"), "src/a.py")
+            client.close_document(path.as_uri())
+
+
 def test_a_comparison_waits_until_its_repository_is_found(tree):
     path = tree / "other/src/a.py"
     with fake_client(open_s=0.3) as client:
