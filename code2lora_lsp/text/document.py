@@ -1,9 +1,6 @@
 """The one view of a document that anything outside ``server`` ever sees."""
 
-import re
 from dataclasses import dataclass
-
-_HALVES = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -14,20 +11,13 @@ class DocumentSnapshot:
         uri: the client's name for the document.
         version: the LSP document version this text belongs to.
         language_id: the client's language id, such as ``python``.
-        text: the whole text, line endings as the client has them. Half a character, which JSON
-            can carry, becomes U+FFFD: no tokenizer takes it, and all offsets stay.
+        text: the whole text, line endings as the client has them.
     """
 
     uri: str
     version: int
     language_id: str
     text: str
-
-    def __post_init__(self) -> None:
-        try:
-            self.text.encode()
-        except UnicodeEncodeError:
-            object.__setattr__(self, "text", _HALVES.sub("\ufffd", self.text))
 
     def line_bounds(self, offset: int) -> tuple[int, int]:
         """Offsets (code points) of the start and end of the line holding ``offset``.
