@@ -1,6 +1,6 @@
 """What an arm gains under each seed, side by side: other hidden files, other items, other draws.
 
-    python benchmarks/seeds_table.py RESULTS.jsonl RESULTS.jsonl …
+    python benchmarks/seeds_table.py [--brief] RESULTS.jsonl RESULTS.jsonl …
 
 Each file is what ``bench report`` wrote for a run of its own. Differences are from the same run's
 backbone, with 95 % intervals of a bootstrap over repositories.
@@ -27,8 +27,10 @@ COLUMNS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path, nargs="+")
-    runs = [read(path) for path in parser.parse_args().results]
-    print(table(runs))
+    parser.add_argument("--brief", action="store_true", help="nats per name alone, a row an arm")
+    arguments = parser.parse_args()
+    runs = [read(path) for path in arguments.results]
+    print((brief if arguments.brief else table)(runs))
 
 
 def read(path: Path) -> Known:
@@ -43,12 +45,29 @@ def read(path: Path) -> Known:
 
 def table(runs: list[Known]) -> str:
     """Markdown: a row for each arm that every run asked, and run."""
-    header = ["arm", "run", *(name for name, *_ in COLUMNS), "items"]
-    lines = [header, ["---"] * len(header)]
-    asked = [{arm for kind, arm, _ in run if kind == "differences"} for run in runs]
-    for arm in sorted(set.intersection(*asked)):
+    lines = [["arm", "run", *(name for name, *_ in COLUMNS), "items"]]
+    for arm in _arms(runs):
         lines += [[arm, str(number), *_cells(run, arm)] for number, run in enumerate(runs, 1)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _markdown(lines)
+
+
+def brief(runs: list[Known]) -> str:
+    """Markdown: a row for each of these arms, its nats per name in each run, and of what."""
+    lines = [["arm", *(f"run {number}" for number in range(1, len(runs) + 1)), "items"]]
+    for arm in _arms(runs):
+        cells = [list(_cells(run, arm)) for run in runs]
+        lines.append([arm, *(nats for nats, *_ in cells), ", ".join(items for *_, items in cells)])
+    return _markdown(lines)
+
+
+def _arms(runs: list[Known]) -> list[str]:
+    asked = [{arm for kind, arm, _ in run if kind == "differences"} for run in runs]
+    return sorted(set.intersection(*asked))
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    header, *rest = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rest))
 
 
 def _cells(run: Known, arm: str) -> Iterator[str]:
