@@ -52,6 +52,7 @@ EXPECTED = {
     "full-fine-tuning-bm25-3", "shared-lora", "per-repository-lora", "matched-lora",
     "matched-lora-7", "code2lora-static",
     "code2lora-evo", "ledger", "ledger-64", "ledger-shuffled", "sharp", "ledger-sharp",
+    "matched-lora-sharp", "matched-lora-7-sharp",
 }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Every arm by its name, from one set of options; those that cannot run are there too, and say so.
 
 backbone  longer-prompt  bm25-3  bm25-8  dense-3  dense-8  dependencies
-nearest-snippet  wrong-repository-snippet  unigram-cache  sharp  ledger-sharp
+nearest-snippet  wrong-repository-snippet  unigram-cache  sharp
+ledger-sharp  matched-lora-sharp  matched-lora-7-sharp
 full-fine-tuning  full-fine-tuning-bm25-3
 X = shared-lora | per-repository-lora | matched-lora | matched-lora-7
     | code2lora-static | code2lora-evo | ledger | ledger-64 | ledger-shuffled | an arm given
@@ -60,6 +61,9 @@ N_SNIPPETS = (3, 8)
 N_BEHIND = (1, 5, 20)
 """k of the stale arms among ``Arms.names``; any other is built when asked for."""
 
+
+BESIDE_SHARP = ("ledger", "matched-lora", "matched-lora-7")
+"""Adapters asked beside the table too: the one that serves, and what gradients make of its text."""
 
 LEDGER_RANK = 64
 """Of the ledger as other tools would load it."""
@@ -228,7 +232,7 @@ class Arms:
         gate = options.gate or ledger_folder(options.model_folder) / GATE
         return [
             SharpArm(options.scorer, options.model_folder, gate, adapting)
-            for adapting in (None, self._adapting["ledger"])
+            for adapting in (None, *(self._adapting[name] for name in BESIDE_SHARP))
         ]
 
     def _followed(self, *given: Path | None) -> FollowedCheckpoint:
