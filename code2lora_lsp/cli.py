@@ -230,7 +230,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     print(
         f"{made.n_tokens:,} tokens of {made.n_packages} packages for {backbone.name} "
-        f"({made.fingerprint}), {'with a gate' if made.gate else 'too little source for a gate'}"
+        f"({made.fingerprint}), {'with gates' if made.gates else 'too little source for gates'}"
     )
     print(f"written to {made.folder}")
     return EXIT_OK

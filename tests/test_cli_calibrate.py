@@ -30,7 +30,7 @@ def test_calibrate_writes_where_the_server_looks_and_check_then_names_it(qwen3, 
     assert cli.main([*asked, "--tokens", "1500"]) == 0
     said = capsys.readouterr()
     assert "of 2 packages for qwen3" in said.out
-    assert "too little source for a gate" in said.out
+    assert "too little source for gates" in said.out
     assert "statistics: 1,500 to do" in said.err
     (folder,) = (packages.parent / "data" / "code2lora-lsp" / "ledgers").iterdir()
     assert f"written to {folder}" in said.out

@@ -1,8 +1,8 @@
 """What a ledger needs for a backbone, made of Python packages on this machine.
 
-Population statistics (``population_writing``) and the sharp memory's gate (``gate_fit``), written
+Population statistics (``population_writing``) and the sharp memory's gates (``gate_fit``), written
 as one folder that the server finds by the backbone's fingerprint. Of what is read only means and
-the gate's few numbers are kept, and the names of the packages.
+the gates' few numbers are kept, and the names of the packages.
 """
 
 import hashlib
@@ -13,14 +13,12 @@ from pathlib import Path
 
 from code2lora_lsp.config import ModelSettings
 from code2lora_lsp.errors import ConfigError
-from code2lora_lsp.neural.sharp.gate import Gate
+from code2lora_lsp.neural.sharp.gate import FittedGate
 from code2lora_lsp.runtime.block_writer import BlockWriter
 from code2lora_lsp.runtime.gate_fit import (
     FEWEST_FILES,
-    Scored,
-    fit_gate,
-    fitted_on,
-    score_repository,
+    fit_gates,
+    gate_text,
 )
 from code2lora_lsp.runtime.ledger_folders import calibrated_folder, check_replaceable, write_ledger
 from code2lora_lsp.runtime.model_loading import LoadedModel, load_model
@@ -32,7 +30,7 @@ N_TOKENS = 100_000
 FEWEST_TOKENS = 1_000
 
 TOKENS_PER_GAP = 500
-"""One gap to fit the gate on for as many tokens asked for; it takes about as many to read it."""
+"""Asked for, per gap that the gates are fitted on; twice it is read, of about as many tokens."""
 
 FEWEST_GAPS = 64
 
@@ -50,14 +48,14 @@ class Calibrated:
 
     Attributes:
         n_packages: that gave tokens.
-        gate: what its fit says of itself; empty where there is none.
+        gates: what the fit of each says of itself; none where there is none.
     """
 
     folder: Path
     fingerprint: str
     n_tokens: int
     n_packages: int
-    gate: dict[str, object]
+    gates: list[dict[str, object]]
 
 
 def calibrate(
@@ -76,7 +74,7 @@ def calibrate(
         settings: device and threads.
         packages: each gives an equal share of the tokens.
         report: progress.
-        n_tokens: to be written into the statistics; the gate takes about as many again to read.
+        n_tokens: to be written into the statistics; the gates read about twice as many again.
         output: ``None`` is where the server looks.
 
     Raises:
@@ -97,7 +95,7 @@ def calibrate(
     except ValueError as error:
         raise ConfigError(f"{error}; name other folders with --packages") from error
     n_gaps = max(FEWEST_GAPS, n_tokens // TOKENS_PER_GAP)
-    gate, fit = _gate(model, packages, n_gaps, fingerprint, report)
+    gates = _gates(model, packages, n_gaps, fingerprint, report)
     versions = {package.name: package.version for package in packages}
     facts: dict[str, object] = {
         "backbone": {"name": model.name, "fingerprint": fingerprint},
@@ -109,10 +107,11 @@ def calibrate(
         ],
     }
     try:
-        write_ledger(folder, population, gate, facts=facts, fitted_on=fit)
+        write_ledger(folder, population, gates, facts=facts)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error}; choose --output") from error
-    return Calibrated(folder, fingerprint, population.n_tokens, len(tally.n_tokens), fit)
+    fits = [one.fitted_on for one in gates]
+    return Calibrated(folder, fingerprint, population.n_tokens, len(tally.n_tokens), fits)
 
 
 class _Tally:
@@ -128,21 +127,20 @@ class _Tally:
         self._report("statistics", min(n_done, n_wanted), n_wanted)
 
 
-def _gate(
+def _gates(
     model: LoadedModel, packages: Sequence[Sources], n_gaps: int, backbone: str, report: Report
-) -> tuple[Gate | None, dict[str, object]]:
-    """A gate and what its fit says of itself; none where packages are too few or too small."""
+) -> list[FittedGate]:
+    """The gates of the sharp memory; none where packages are too few or too small."""
     large = [package for package in packages if len(package.paths) >= FEWEST_FILES]
     chosen = sorted(large, key=_place)[:MOST_GATE_PACKAGES]
-    parts: list[Scored] = []
-    for index, package in enumerate(chosen):
-        scored = score_repository(model, package, -(-n_gaps // len(chosen)))
-        parts += [scored] if scored else []
-        report("gate of the sharp memory", index + 1, len(chosen))
-    if sum(len(part.backbone) for part in parts) < LEAST_GATE_TOKENS:
-        return None, {}
-    gate = fit_gate(Scored.join(parts), backbone)
-    return gate, fitted_on(parts, gate)
+    found = (gate_text(model, package, -(-n_gaps // len(chosen))) for package in chosen)
+    texts = [text for text in found if text]
+    n_tokens = sum(len(window.target) for text in texts for window in text.windows)
+    if n_tokens < LEAST_GATE_TOKENS:
+        return []
+    return fit_gates(
+        model, texts, backbone, lambda *done: report("gates of the sharp memory", *done)
+    )
 
 
 def _place(package: Sources) -> bytes:

@@ -29,6 +29,7 @@ from code2lora_lsp.runtime.choosing import Choice, Chooser, Confidence
 from code2lora_lsp.runtime.confidence import Calibration
 from code2lora_lsp.runtime.decoding import Decoding, Fork
 from code2lora_lsp.runtime.drafting import Drafter, TimeUp, Writing
+from code2lora_lsp.runtime.knowledge import Sharp
 from code2lora_lsp.runtime.question import Question, question_of
 from code2lora_lsp.runtime.shown import Shown, ShownTexts
 from code2lora_lsp.text.fim import FimPrompt, Order, PromptBuilder, common_newline
@@ -98,16 +99,16 @@ class Completer:
         self._decoding = Decoding(tokenizer, n_logits)
         self._drafter = Drafter(session, tokenizer, self._decoding, settings.max_tokens)
         self._chooser = Chooser(confidence or Calibration(), settings.min_confidence)
-        self._mixer: Mixer | None = None
+        self._sharp: Sharp | None = None
         self._shown = ShownTexts()
         self._last_prompt: tuple[int, ...] = ()
         self._next: tuple[Place, ...] = ()
         self._habit = BracketHabit()
 
-    def bind(self, mixer: Mixer | None) -> None:
-        """Mix what ``mixer`` knows into every completion from here on; forgets if it is another."""
-        if mixer is not self._mixer:
-            self._mixer = mixer
+    def bind(self, sharp: Sharp | None) -> None:
+        """Mix what ``sharp`` knows into every completion from here on; forgets if it is another."""
+        if sharp is not self._sharp:
+            self._sharp = sharp
             self.forget()
 
     def forget(self) -> None:
@@ -167,7 +168,7 @@ class Completer:
         is_asked_for = question.is_asked_for
         writing = Writing(
             prompt.token_ids, typed, question.gap, None if is_asked_for else self._chooser,
-            self._mixer, deadline, check,
+            self._mixer(prompt, request.path), deadline, check,
         )  # fmt: skip
         built_s = time.perf_counter()
         before_reading(0 if is_asked_for else self._wasted_by_next_key(prompt))
@@ -205,6 +206,9 @@ class Completer:
         )  # fmt: skip
         self._shown.remember(request.document.uri, shown)
         return _offer(question, shown, adapter_commit, timings)
+
+    def _mixer(self, prompt: FimPrompt, path: str | None) -> Mixer | None:
+        return self._sharp.near(prompt.token_ids, path) if self._sharp else None
 
     def _wasted_by_next_key(self, prompt: FimPrompt) -> int:
         """Tokens yet to be read that stand behind what changes: in PSM order, the suffix."""

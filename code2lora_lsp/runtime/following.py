@@ -10,11 +10,12 @@ from code2lora_lsp.config import Settings, state_root
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.neural.backbone import Backbone
 from code2lora_lsp.neural.sharp.gate import load_gate
-from code2lora_lsp.neural.sharp.memory import SharpMemory
+from code2lora_lsp.neural.sharp.near import sharpened
+from code2lora_lsp.neural.sharp.shelf import Shelf
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime.follower import Following
 from code2lora_lsp.runtime.knowledge import Sharp
-from code2lora_lsp.runtime.ledger_folders import GATE, MANIFEST, ledger_folder
+from code2lora_lsp.runtime.ledger_folders import MANIFEST, gate_files, ledger_folder
 from code2lora_lsp.runtime.ledger_models import (
     LedgerModels,
     ledger_key,
@@ -85,7 +86,7 @@ def load_following(
         population=read_ledger(choice.folder, backbone_fingerprint(folder)),
         state_root=state_root(settings),
         most_tokens=settings.follow.ledger_tokens,
-        sharpen=_sharpener(choice.folder / GATE, backbone_fingerprint(folder)),
+        sharpen=_sharpener(choice.folder, backbone_fingerprint(folder)),
         check_fits=backbone.check_fits,
         engine_is_busy=is_busy,
     )
@@ -102,8 +103,8 @@ def describe(settings: Settings, choice: Choice) -> str:
     folder = backbone_folder(settings)
     fingerprint = backbone_fingerprint(folder)
     population = read_ledger(choice.folder, fingerprint)
-    gate = choice.folder / GATE
-    sharp = f"gate {load_gate(gate, fingerprint).gate_id}" if gate.is_file() else "no gate"
+    gates = [load_gate(path, fingerprint).gate_id for path in gate_files(choice.folder)]
+    sharp = " and ".join(f"gate {gate_id}" for gate_id in gates) or "no gate"
     return (
         f"{choice.folder}: ledger, statistics of {population.n_tokens:,} tokens "
         f"({population.fingerprint}) for {folder.name}, {sharp}"
@@ -133,16 +134,16 @@ def stored_progress(settings: Settings, folder: Path) -> StoredProgress | str:
     )
 
 
-def _sharpener(path: Path, backbone: str) -> Callable[[NgramTable], Sharp | None]:
-    """A table → its sharp memory; none where no gate ships.
+def _sharpener(folder: Path, backbone: str) -> Callable[[NgramTable, Shelf], Sharp | None]:
+    """A table and its blocks → their sharp memory; none where no gate ships.
+
+    It looks near where the gate for that ships too.
 
     Raises:
-        ModelMismatch: the gate is damaged, or of another backbone.
+        ModelMismatch: a gate is damaged, or of another backbone.
     """
-    if not path.is_file():
-        return no_sharp
-    gate = load_gate(path, backbone)
-    return lambda table: SharpMemory(table, gate)
+    gates = [load_gate(path, backbone) for path in gate_files(folder)]
+    return (lambda table, shelf: sharpened(table, shelf, gates)) if gates else no_sharp
 
 
 def _tokenizer_id(folder: Path) -> str:

@@ -1,12 +1,13 @@
-"""Fits the sharp memory's gate on gaps in files that the table has not seen.
+"""Fits the sharp memory's gates on gaps in files that the table has not seen.
 
 Some files of each repository are held out of the table; gaps in those are predicted by backbone and
 table, and the gate's weights minimise the mixture's mean negative log-likelihood of all their
-tokens, ordinary ones above all.
+tokens, ordinary ones above all. Then the gate for what is near is fitted in the same way, with that
+mixture in the backbone's place.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +17,18 @@ from torch import Tensor
 
 from code2lora_lsp.neural.backbone import Backbone
 from code2lora_lsp.neural.sharp.evidence import FEATURES, Reader
-from code2lora_lsp.neural.sharp.gate import Gate
+from code2lora_lsp.neural.sharp.gate import FittedGate, Gate
+from code2lora_lsp.neural.sharp.memory import SharpMemory
+from code2lora_lsp.neural.sharp.near import N_BLOCKS, NearText, near_text
+from code2lora_lsp.neural.sharp.shelf import Shelf
 from code2lora_lsp.neural.sharp.table import NgramTable
+from code2lora_lsp.runtime.block_tally import ALL, pieces_of
 from code2lora_lsp.runtime.gate_windows import GateWindow, windows_of
+from code2lora_lsp.runtime.ledger_work import counted, shelved
 from code2lora_lsp.runtime.model_loading import LoadedModel
 from code2lora_lsp.runtime.sources import Sources
 from code2lora_lsp.text.blocks import blocks_of
 from code2lora_lsp.text.gaps import Coder
-from code2lora_lsp.text.views import counted_texts
 
 HIDDEN_SHARE = 0.1
 FEWEST_FILES = 20
@@ -89,14 +94,20 @@ def mean_nats(scored: Scored, gate: Gate | None = None) -> float:
     return -float(p.clamp(min=LEAST_P).log().mean())
 
 
-def fitted_on(parts: Sequence[Scored], gate: Gate) -> dict[str, object]:
-    """What a reader may want to know of a fit; ``parts`` are one per repository."""
+def fitted_on(parts: Sequence[Scored], gate: Gate, before: str = "backbone") -> dict[str, object]:
+    """What a reader may want to know of a fit.
+
+    Args:
+        parts: one per repository.
+        gate: that was fitted on them.
+        before: what the gate mixes into.
+    """
     scored = Scored.join(parts)
     return {
         "repositories": len(parts),
         "tokens": len(scored.backbone),
         "nats_per_token": {
-            "backbone": round(mean_nats(scored), 4),
+            before: round(mean_nats(scored), 4),
             "mixed": round(mean_nats(scored, gate), 4),
         },
     }
@@ -122,8 +133,29 @@ def score_windows(model: LoadedModel, table: NgramTable, windows: Sequence[GateW
     return Scored.join([_score(model.backbone, reader, window) for window in windows])
 
 
-def _score(decoder: Backbone, reader: Reader, window: GateWindow) -> Scored:
-    n_orders, n_target = reader.table.packing.longest, len(window.target)
+def score_near(
+    model: LoadedModel, whole: SharpMemory, shelf: Shelf, windows: Sequence[GateWindow]
+) -> Scored:
+    """The same of the near tables, after what ``whole`` leaves.
+
+    Raises:
+        ModelMismatch, ValueError: as ``score_windows``.
+    """
+
+    def score(window: GateWindow) -> Scored:
+        chosen = shelf.like(window.prompt, N_BLOCKS)
+        return _score(model.backbone, near_text(whole.table, shelf, chosen), window, whole)
+
+    return Scored.join([score(window) for window in windows])
+
+
+def _score(
+    decoder: Backbone,
+    reader: Reader | NearText,
+    window: GateWindow,
+    whole: SharpMemory | None = None,
+) -> Scored:
+    n_orders, n_target = reader.longest, len(window.target)
     scored = Scored(
         np.zeros(n_target),
         np.zeros((n_target, n_orders)),
@@ -133,7 +165,8 @@ def _score(decoder: Backbone, reader: Reader, window: GateWindow) -> Scored:
     outputs = decoder.last_layer(ids[None]).output[0, len(window.prompt) - 1 :]
     rows = torch.log_softmax(decoder.logits(outputs), dim=-1)  # [M, V]
     context = list(window.before)
-    for place, (token, log_p) in enumerate(zip(window.target, rows, strict=True)):
+    for place, (token, row) in enumerate(zip(window.target, rows, strict=True)):
+        log_p = whole.mixed(row, context) if whole else row
         scored.backbone[place] = float(log_p[token].double().exp())
         evidence = reader.read(log_p.cpu().numpy(), context)
         if evidence is not None:
@@ -144,7 +177,22 @@ def _score(decoder: Backbone, reader: Reader, window: GateWindow) -> Scored:
     return scored
 
 
-def score_repository(model: LoadedModel, repository: Sources, n_windows: int) -> Scored | None:
+@dataclass(frozen=True)
+class GateText:
+    """Of one repository, what a gate is fitted on.
+
+    Attributes:
+        table: of the files that are not hidden.
+        shelf: their blocks.
+        windows: gaps of the hidden ones that the backbone can read.
+    """
+
+    table: NgramTable
+    shelf: Shelf
+    windows: Sequence[GateWindow]
+
+
+def gate_text(model: LoadedModel, repository: Sources, n_windows: int) -> GateText | None:
     """Hide some files, count the others, ask for gaps in the hidden ones.
 
     Args:
@@ -164,11 +212,44 @@ def score_repository(model: LoadedModel, repository: Sources, n_windows: int) ->
     hidden = [text for _, text in files[:n_hidden]]
     asked = windows_of(hidden, n_windows, Coder.of(model.tokenizer), model.order, rng)
     windows = [window for window in asked if window.n_tokens <= model.backbone.max_positions]
-    return score_windows(model, _table(model, files[n_hidden:]), windows) if windows else None
-
-
-def _table(model: LoadedModel, files: Sequence[tuple[str, str]]) -> NgramTable:
-    blocks = (block for path, text in files for block in blocks_of(path, text))
+    if not windows:
+        return None
+    blocks = (block for path, text in files[n_hidden:] for block in blocks_of(path, text))
+    pieces = pieces_of(blocks, model.tokenizer)
     empty = NgramTable.empty(model.backbone.vocabulary_size, model.name)
-    texts = (text for block in blocks for text in counted_texts(block))
-    return empty.with_changes(model.tokenizer.encode(text) for text in texts)
+    return GateText(counted(empty, ALL, pieces), shelved(Shelf({}), ALL, pieces), windows)
+
+
+def fit_gates(
+    model: LoadedModel,
+    texts: Sequence[GateText],
+    backbone: str,
+    report: Callable[[int, int], None] = lambda _n_done, _n_in_all: None,
+) -> list[FittedGate]:
+    """The gate of the whole table, and that of what is near.
+
+    Args:
+        model: the backbone; every window is read twice.
+        texts: one per repository.
+        backbone: its fingerprint.
+        report: how many repositories were read, and how many times one is.
+
+    Raises:
+        ModelMismatch: as ``score_windows``.
+        ValueError: no texts.
+    """
+    parts: list[Scored] = []
+    for text in texts:
+        parts.append(score_windows(model, text.table, text.windows))
+        report(len(parts), 2 * len(texts))
+    whole = fit_gate(Scored.join(parts), backbone)
+    near_parts: list[Scored] = []
+    for text in texts:
+        memory = SharpMemory(text.table, whole)
+        near_parts.append(score_near(model, memory, text.shelf, text.windows))
+        report(len(texts) + len(near_parts), 2 * len(texts))
+    near = fit_gate(Scored.join(near_parts), backbone)
+    return [
+        FittedGate(whole, fitted_on(parts, whole)),
+        FittedGate(near, fitted_on(near_parts, near, before="mixed with the whole table")),
+    ]

@@ -1,6 +1,7 @@
 """What a repository publishes: an adapter, a sharp memory, or both; one immutable value."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -11,8 +12,14 @@ from code2lora_lsp.neural.mixing import Mixer
 STILL_READING = "the tree is still being read; try again when the status says it is current"
 
 
-class Sharp(Mixer, Protocol):
-    """Exact continuations of a tree, mixed in while decoding (``neural.sharp``)."""
+class Sharp(Protocol):
+    """Exact continuations of a tree, to be mixed in while decoding (``neural.sharp``)."""
+
+    def near(self, in_sight: Sequence[int], path: str | None) -> Mixer:
+        """What to mix in where the prompt is ``in_sight``, token ids, of the document ``path``.
+
+        A function of these two and of the tree; ``path`` is relative to the tree's root.
+        """
 
     @property
     def memory_id(self) -> str:

@@ -1,6 +1,7 @@
 """Where a backbone's ledger is: beside it, where one ships, or where ``calibrate`` put it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import platformdirs
@@ -9,7 +10,7 @@ from code2lora_lsp.errors import ConfigError
 from code2lora_lsp.neural.atomic_file import replacing_folder, write_text
 from code2lora_lsp.neural.code2lora.checkpoint import file_sha256
 from code2lora_lsp.neural.ledger.population import Population, save_population
-from code2lora_lsp.neural.sharp.gate import Gate, save_gate
+from code2lora_lsp.neural.sharp.gate import FittedGate, save_gate
 from code2lora_lsp.runtime.ledger_models import FORMAT, POPULATION
 from code2lora_lsp.runtime.models import backbone_fingerprint
 
@@ -17,6 +18,7 @@ LEDGER_SUFFIX = "-ledger"
 """What a ledger needs for the backbone ``nano`` is in the folder ``nano-ledger`` beside it."""
 
 GATE = "gate.json"
+NEAR_GATE = "near-gate.json"
 MANIFEST = "manifest.json"
 
 
@@ -26,6 +28,19 @@ def ledger_folder(backbone: Path) -> Path:
     if (beside / MANIFEST).is_file():
         return beside
     return calibrated_folder(backbone_fingerprint(backbone))
+
+
+def gate_files(folder: Path) -> list[Path]:
+    """The gate of the whole table, then that of what is near; those that are there, in order.
+
+    What is near is mixed into what the whole table leaves, so its gate is none without the other.
+    """
+    found: list[Path] = []
+    for name in (GATE, NEAR_GATE):
+        if not (folder / name).is_file():
+            break
+        found.append(folder / name)
+    return found
 
 
 def calibrated_folder(fingerprint: str) -> Path:
@@ -55,27 +70,25 @@ def check_replaceable(folder: Path) -> None:
 def write_ledger(
     folder: Path,
     population: Population,
-    gate: Gate | None,
+    gates: Sequence[FittedGate],
     *,
     facts: dict[str, object],
-    fitted_on: dict[str, object],
 ) -> None:
     """Put a whole ledger in place of the one that was there, or of nothing.
 
     Args:
         folder: see ``check_replaceable``.
         population: of the backbone.
-        gate: of the sharp memory, if there is one.
+        gates: of the sharp memory, as far as there are any: the whole table's, what is near.
         facts: more of the manifest.
-        fitted_on: what the gate's file says of its fit.
 
     Raises:
         OSError: it cannot be written; what was there stays.
     """
     with replacing_folder(folder) as fresh:
         save_population(population, fresh / POPULATION)
-        if gate is not None:
-            save_gate(gate, fresh / GATE, fitted_on)
+        for name, fitted in zip((GATE, NEAR_GATE), gates, strict=False):
+            save_gate(fitted.gate, fresh / name, fitted.fitted_on)
         hashes = {path.name: file_sha256(path) for path in sorted(fresh.iterdir())}
         manifest = {"format": FORMAT, "name": folder.name, **facts, "sha256": hashes}
         write_text(fresh / MANIFEST, json.dumps(manifest, indent=1) + "\n")

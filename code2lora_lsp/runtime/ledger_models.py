@@ -13,6 +13,7 @@ from code2lora_lsp.neural.ledger.population import Population, load_population
 from code2lora_lsp.neural.ledger.readout import ReadoutPlan
 from code2lora_lsp.neural.ledger.site import LedgerBackbone
 from code2lora_lsp.neural.lora import LoraAdapter
+from code2lora_lsp.neural.sharp.shelf import Shelf
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime.block_writer import BlockWriter
 from code2lora_lsp.runtime.knowledge import Sharp
@@ -32,7 +33,7 @@ MOST_TABLE_TOKENS = 4_000_000
 """Counted by the sharp memory; about 100 MB. Of a larger tree a share is."""
 
 
-def no_sharp(_: NgramTable) -> Sharp | None:
+def no_sharp(_table: NgramTable, _shelf: Shelf) -> Sharp | None:
     """Where no gate ships, nothing is mixed in."""
     return None
 
@@ -46,7 +47,7 @@ class LedgerModels:
         tokenizer_id: changes with it.
         plan: how strongly sums are believed.
         most_tokens: of one tree, written into its ledger.
-        sharpen: a table → a sharp memory.
+        sharpen: a table and its blocks → a sharp memory.
     """
 
     decoder: LedgerBackbone
@@ -57,7 +58,7 @@ class LedgerModels:
     most_tokens: int
     plan: ReadoutPlan = field(default_factory=ReadoutPlan)
     most_table_tokens: int = MOST_TABLE_TOKENS
-    sharpen: Callable[[NgramTable], Sharp | None] = no_sharp
+    sharpen: Callable[[NgramTable, Shelf], Sharp | None] = no_sharp
     check_fits: Callable[[LoraAdapter], None] = lambda _: None
     engine_is_busy: Callable[[], bool] = lambda: False
 

@@ -15,6 +15,7 @@ from code2lora_lsp.neural.ledger.site import LedgerBackbone
 from code2lora_lsp.neural.ledger.statistics import Statistics
 from code2lora_lsp.neural.ledger.writes import written_projection
 from code2lora_lsp.neural.lora import LoraAdapter, LoraPair
+from code2lora_lsp.neural.sharp.shelf import Shelf
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime.block_tally import BlockTally, Piece, held_out, pieces_of
 from code2lora_lsp.runtime.knowledge import STILL_READING, Knowledge, Sharp
@@ -51,14 +52,14 @@ class Readable:
     """What a state is read out with; all of it immutable and shared.
 
     Attributes:
-        sharpen: a table → the sharp memory of it, or ``None`` where no gate ships.
+        sharpen: a table and its blocks → the sharp memory of them, or ``None`` where no gate ships.
         check_fits: raises AdapterRejected unless the backbone can bind an adapter.
     """
 
     decoder: LedgerBackbone
     population: Population
     plan: ReadoutPlan
-    sharpen: Callable[[NgramTable], Sharp | None]
+    sharpen: Callable[[NgramTable, Shelf], Sharp | None]
     check_fits: Callable[[LoraAdapter], None]
 
 
@@ -101,7 +102,7 @@ class LedgerReader:
     def _knowledge(
         self, state: LedgerState, step: float, edited: frozenset[str] = frozenset()
     ) -> Knowledge:
-        sharp = self._readable.sharpen(state.table) if len(state.table.rows) else None
+        sharp = self._readable.sharpen(state.table, state.shelf) if len(state.table.rows) else None
         scale = BESIDE_TABLE if sharp else 1.0
         adapter = self._adapter(state, step, scale) if step > 0 else None
         return Knowledge(state.commit_id, adapter, sharp, edited, _why_none(state, adapter))

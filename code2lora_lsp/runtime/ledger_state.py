@@ -15,9 +15,11 @@ from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.neural.ledger.ladder import Ladder
 from code2lora_lsp.neural.ledger.statistics import Grid, Statistics, no_statistics
 from code2lora_lsp.neural.sharp.rows import Rows
+from code2lora_lsp.neural.sharp.shelf import Shelf
 from code2lora_lsp.neural.sharp.table import ARRAYS, NgramTable
 from code2lora_lsp.runtime.block_tally import BlockTally, KnownBlock, Share
 from code2lora_lsp.runtime.state_store import StateStore
+from code2lora_lsp.runtime.stored_shelf import decoded_shelf, encoded_shelf
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class LedgerState:
         statistics: D, C and the number of tokens.
         ladder: what all of them were written under.
         table: next tokens of all blocks, or of a share of its own.
+        shelf: the blocks that ``table`` counts.
         is_complete: everything that is to be written is.
         step: η of this repository; ``None`` before it was chosen.
         n_moved: tokens written or removed since then.
@@ -53,6 +56,7 @@ class LedgerState:
     n_moved: int = 0
     ladder: Ladder = field(default_factory=Ladder)
     n_since_ladder: int = 0
+    shelf: Shelf = field(default_factory=lambda: Shelf({}))
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,7 @@ def _encoded(state: LedgerState) -> dict[str, Tensor]:
         "counts": torch.tensor(counts, dtype=torch.int32).reshape(-1, 3),
         "paths": _bytes(joined),
         **{f"table.{name}": _signed(getattr(state.table.rows, name)) for name in ARRAYS},
+        **encoded_shelf(state.shelf, blocks),
     }
 
 
@@ -183,6 +188,7 @@ def _decoded(commit_id: str, stored: Mapping[str, Tensor], shape: LedgerShape) -
     return LedgerState(
         commit_id, blocks, written, statistics, table, True, chosen, int(n_moved),
         Ladder(tuple(stored["ladder"])), int(n_since_ladder),
+        decoded_shelf(stored, blocks.taken_by(shape.table_share(blocks)).known),
     )  # fmt: skip
 
 

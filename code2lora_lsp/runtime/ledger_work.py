@@ -5,9 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.errors import GitReadFailed, StateUnreadable
 from code2lora_lsp.neural.ledger.ladder import Ladder
+from code2lora_lsp.neural.sharp.shelf import Shelf, ShelvedBlock
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime.block_tally import BlockTally, Piece, Share, pieces_of, tokens_of
 from code2lora_lsp.runtime.ledger_reader import in_writing_order
@@ -74,6 +77,7 @@ class WorkPlanner:
         goal = replace(
             start, commit_id=head, blocks=blocks,
             table=counted(start.table, table_share, added, removed),
+            shelf=shelved(start.shelf, table_share, added, removed),
         )  # fmt: skip
         if not start.is_complete:
             return self._resumed(start, goal, removed, cancellation)
@@ -90,7 +94,10 @@ class WorkPlanner:
         blocks = BlockTally({}).with_changes(pieces)
         share, table_share = self._shape.shares(blocks)
         start = replace(self._shape.empty(head), ladder=self.first_ladder)
-        goal = replace(start, blocks=blocks, table=counted(start.table, table_share, pieces))
+        goal = replace(
+            start, blocks=blocks, table=counted(start.table, table_share, pieces),
+            shelf=shelved(start.shelf, table_share, pieces),
+        )  # fmt: skip
         wanted = blocks.taken_by(share)
         return Work(start, goal, [], in_writing_order(share.among(pieces), wanted))
 
@@ -120,6 +127,19 @@ def counted(
 ) -> NgramTable:
     """A table after the blocks of its share came and went."""
     return table.with_changes(_counted_ids(share.among(added)), _counted_ids(share.among(removed)))
+
+
+def shelved(
+    shelf: Shelf, share: Share, added: Iterable[Piece], removed: Iterable[Piece] = ()
+) -> Shelf:
+    """The blocks that a table counts, after the same came and went."""
+    return shelf.with_changes(_as_shelved(share.among(added)), _as_shelved(share.among(removed)))
+
+
+def _as_shelved(pieces: Iterable[Piece]) -> Iterator[tuple[str, ShelvedBlock]]:
+    for piece in pieces:
+        texts = tuple(np.array(ids, np.int32) for ids in piece.counted_ids)
+        yield piece.block_id, ShelvedBlock(piece.path, texts)
 
 
 def _counted_ids(pieces: Iterable[Piece]) -> list[tuple[int, ...]]:

@@ -15,7 +15,7 @@ from code2lora_lsp.neural.ledger.writes import Writes, join
 from code2lora_lsp.runtime.block_tally import Piece
 from code2lora_lsp.runtime.block_writer import BlockWriter
 
-RULES = "ledger-state-3"
+RULES = "ledger-state-4"
 """Changes with the rules of blocks or writing, and so leaves all stored states aside."""
 
 GROUP_TOKENS = 1_024

@@ -56,10 +56,11 @@ class LineScores:
 
 @dataclass(frozen=True)
 class _Asked:
-    """One passage as token ids: the prompt, and what is to be written."""
+    """One passage as token ids, the prompt and what is to be written, and the path of its file."""
 
     prompt: tuple[int, ...]
     wanted: tuple[int, ...]
+    path: str | None
 
 
 class LineScoring:
@@ -108,7 +109,7 @@ class LineScoring:
                 break
             prompt = prompts.build(passage.place, passage.before, passage.after, passage.path)
             wanted = model.tokenizer.encode(passage.text)[: min(left, MOST_PASSAGE_TOKENS)]
-            asked.append(_Asked(prompt.token_ids, tuple(wanted)))
+            asked.append(_Asked(prompt.token_ids, tuple(wanted), passage.path))
             left -= len(wanted)
         return asked
 
@@ -132,5 +133,6 @@ def _nats(
             check()
             yield session.advance(token)
 
-    mixer = knowledge.sharp if knowledge else None
+    sharp = knowledge.sharp if knowledge else None
+    mixer = sharp.near(asked.prompt, asked.path) if sharp else None
     return math.fsum(decoding.nats(asked.prompt, "", asked.wanted, logits(), mixer))

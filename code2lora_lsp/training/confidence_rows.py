@@ -159,7 +159,8 @@ def _written(
     for path, gap, target in places:
         kept, typed = decoding.healer.split(gap.before)
         prompt = prompts.build(f"{name}/{path}", kept, gap.after, path)
-        mixer = knowledge.sharp if knowledge else None
+        sharp = knowledge.sharp if knowledge else None
+        mixer = sharp.near(prompt.token_ids, path) if sharp else None
         writing = Writing(
             prompt.token_ids, typed, gap, None, mixer, Deadline(600.0), check=lambda: None
         )

@@ -1,4 +1,4 @@
-"""Fits the sharp memory's gate: ``python -m code2lora_lsp.training.gate CORPUS OUT.json``.
+"""Fits the sharp memory's gates: ``python -m code2lora_lsp.training.gate CORPUS FOLDER``.
 
 Of each repository of the corpus's training split a tenth of the files is held out of the table,
 see ``runtime.gate_fit``.
@@ -11,13 +11,8 @@ from pathlib import Path
 
 from code2lora_lsp.config import ModelSettings
 from code2lora_lsp.neural.sharp.gate import save_gate
-from code2lora_lsp.runtime.gate_fit import (
-    FEWEST_FILES,
-    Scored,
-    fit_gate,
-    fitted_on,
-    score_repository,
-)
+from code2lora_lsp.runtime.gate_fit import FEWEST_FILES, fit_gates, gate_text
+from code2lora_lsp.runtime.ledger_folders import GATE, NEAR_GATE
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.runtime.sources import Sources
@@ -46,21 +41,22 @@ def main() -> None:
     """Parse arguments, fit and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("output", type=Path, help="gate.json")
+    parser.add_argument("output", type=Path, help="folder of gate.json and near-gate.json")
     parser.add_argument("--model", type=Path, default=Path("models/nano"))
     parser.add_argument("--repositories", type=int, default=N_REPOSITORIES)
     arguments = parser.parse_args()
     model = load_model(arguments.model, ModelSettings(), lambda *_: None)
-    parts: list[Scored] = []
-    for repository in repositories_of(arguments.corpus, arguments.repositories):
-        scored = score_repository(model, repository, WINDOWS_PER_REPOSITORY)
-        parts += [scored] if scored else []
-        n_tokens = sum(len(part.backbone) for part in parts)
-        print(f"{len(parts)}. {repository.name}: {n_tokens:,} tokens so far", file=sys.stderr)
-    gate = fit_gate(Scored.join(parts), backbone_fingerprint(arguments.model))
-    facts = fitted_on(parts, gate)
-    save_gate(gate, arguments.output, facts)
-    print(f"{arguments.output}: {facts}")
+    repositories = repositories_of(arguments.corpus, arguments.repositories)
+    found = (gate_text(model, one, WINDOWS_PER_REPOSITORY) for one in repositories)
+    texts = [text for text in found if text]
+
+    def report(n_done: int, n_in_all: int) -> None:
+        print(f"{n_done} of {n_in_all}", file=sys.stderr)
+
+    fitted = fit_gates(model, texts, backbone_fingerprint(arguments.model), report)
+    for name, one in zip((GATE, NEAR_GATE), fitted, strict=True):
+        save_gate(one.gate, arguments.output / name, one.fitted_on)
+        print(f"{arguments.output / name}: {one.fitted_on}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from code2lora_lsp.repopeftbench.arms.registry import ArmOptions, Arms
 from code2lora_lsp.repopeftbench.results import own_path
 from tests.repopeftbench.test_arms_adapters import Planted, write_checkpoint
 from tests.repopeftbench.test_arms_ledger import write_population
-from tests.repopeftbench.test_arms_sharp import write_gate
+from tests.repopeftbench.test_arms_sharp import write_gates
 from tests.repopeftbench.tiny_bench import ENGINE, SETTINGS, WHEELS, garage_item
 
 PLAN = TrainingPlan(n_steps=2, rows_per_step=1, row_tokens=64, rank=2, alpha=4.0)
@@ -30,7 +30,7 @@ def options(scorer, model_folder, garage, pantry, tmp_path):
         targets=(garage, pantry),
         corpus=tmp_path / "corpus",
         population=write_population(tmp_path / "population", model_folder),
-        gate=write_gate(tmp_path / "gate.json", model_folder),
+        gates=write_gates(tmp_path, model_folder),
         checkpoint=write_checkpoint(tmp_path / "evo"),
         repository_plan=PLAN,
         matched_plan=PLAN,
@@ -52,7 +52,7 @@ EXPECTED = {
     "full-fine-tuning-bm25-3", "shared-lora", "per-repository-lora", "matched-lora",
     "matched-lora-7", "code2lora-static",
     "code2lora-evo", "ledger", "ledger-64", "ledger-shuffled", "sharp", "ledger-sharp",
-    "matched-lora-sharp", "matched-lora-7-sharp",
+    "matched-lora-sharp", "matched-lora-7-sharp", "sharp-near", "ledger-sharp-near",
 }  # fmt: skip
 
 

@@ -21,11 +21,14 @@ READ_BY_THE_POPULATION = "def total(prices):\n    return sum(price for price in 
 
 
 class Table:
-    """Stands in for a sharp memory: the table itself, never mixed in."""
+    """Stands in for a sharp memory: table and shelf themselves, never mixed in."""
 
-    def __init__(self, table):
-        self.table = table
+    def __init__(self, table, shelf):
+        self.table, self.shelf = table, shelf
         self.memory_id, self.size_bytes = table.memory_id, table.size_bytes
+
+    def near(self, in_sight, path):
+        return self
 
     def mixed(self, log_p, context):
         return log_p
@@ -103,8 +106,18 @@ def assert_same_bits(one, other):
     assert one.blocks == other.blocks
     assert one.written == other.written
     assert one.table.memory_id == other.table.memory_id
+    assert_same_shelf(one.shelf, other.shelf)
     assert one.is_complete
     assert other.is_complete
+
+
+def assert_same_shelf(one, other):
+    assert one.shelf_id == other.shelf_id
+    assert one.blocks.keys() == other.blocks.keys()
+    for block_id, block in one.blocks.items():
+        same = other.blocks[block_id]
+        assert (block.path, block.n_times) == (same.path, same.n_times)
+        assert [ids.tolist() for ids in block.texts] == [ids.tolist() for ids in same.texts]
 
 
 def function(name, number):

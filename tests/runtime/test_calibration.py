@@ -19,7 +19,7 @@ from code2lora_lsp.neural.transformers_decoder import TransformersDecoder
 from code2lora_lsp.runtime.block_writer import BlockWriter
 from code2lora_lsp.runtime.calibration import calibrate
 from code2lora_lsp.runtime.following import chosen, describe, load_following
-from code2lora_lsp.runtime.ledger_folders import calibrated_folder
+from code2lora_lsp.runtime.ledger_folders import calibrated_folder, gate_files
 from code2lora_lsp.runtime.ledger_models import read_ledger
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import backbone_fingerprint
@@ -72,19 +72,23 @@ def test_one_folder_holds_statistics_gate_and_what_they_are_of(made, llama):
     manifest = json.loads((made.folder / "manifest.json").read_text())
     assert made.folder == calibrated_folder(fingerprint)
     assert 6_000 <= population.n_tokens == made.n_tokens == manifest["n_tokens"]
-    assert sorted(manifest["sha256"]) == ["gate.json", "population.safetensors"]
+    assert sorted(manifest["sha256"]) == ["gate.json", "near-gate.json", "population.safetensors"]
     assert manifest["projection"] == "model.layers.1.mlp.down_proj"
     one, other = manifest["packages"]
     assert (one["name"], one["version"], other["version"]) == ("pottery", "1.0", None)
     assert one["n_tokens"] + other["n_tokens"] == made.n_tokens
-    assert load_gate(made.folder / "gate.json", fingerprint)
-    assert made.gate["nats_per_token"]["mixed"] < made.gate["nats_per_token"]["backbone"]
+    assert [load_gate(path, fingerprint).backbone for path in gate_files(made.folder)] == [
+        fingerprint, fingerprint,
+    ]  # fmt: skip
+    whole, near = (gate["nats_per_token"] for gate in made.gates)
+    assert near["mixed"] <= near["mixed with the whole table"] == whole["mixed"]
+    assert whole["mixed"] < whole["backbone"]
     assert sorted(path.name for path in made.folder.parent.iterdir()) == [fingerprint]
 
 
 def test_packages_too_small_for_a_gate_still_give_statistics(llama, tmp_path):
     made = calibrate(llama, MODEL, PACKAGES[:1], ignored, n_tokens=1_000, output=tmp_path / "o")
-    assert made.gate == {}
+    assert made.gates == []
     assert sorted(path.name for path in made.folder.iterdir()) == [
         "manifest.json", "population.safetensors",
     ]  # fmt: skip
@@ -203,7 +207,7 @@ class Interrupted:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("stage", ["statistics", "gate of the sharp memory"])
+@pytest.mark.parametrize("stage", ["statistics", "gates of the sharp memory"])
 def test_an_interrupted_run_leaves_nothing_and_an_earlier_one_whole(stage, llama, tmp_path):
     folder = tmp_path / "ledgers" / "llama"
     with pytest.raises(KeyboardInterrupt):

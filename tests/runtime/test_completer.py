@@ -40,10 +40,15 @@ class Asked:
 
 
 class Prefers:
-    """A mixer that wants one character wherever the text ends as told."""
+    """A memory that wants one character wherever the text ends as told; keeps what it was asked."""
 
     def __init__(self, character, after, share=0.9):
         self.token_id, self.after, self.share = ord(character) + FIRST_BYTE, after, share
+        self.asked = []
+
+    def near(self, in_sight, path):
+        self.asked.append((ByteTokenizer().decode(list(in_sight)), path))
+        return self
 
     def mixed(self, log_p, context):
         if not ByteTokenizer().decode(context).endswith(self.after):
@@ -105,6 +110,19 @@ def test_a_bound_mixer_changes_the_completion_and_its_confidence():
     assert mixed.log_probability == pytest.approx(expected, abs=1e-3)
     one.completer.bind(None)
     assert one.ask("x = |\n").log_probability == plain.log_probability
+
+
+def test_a_memory_is_asked_for_the_place_that_is_in_sight():
+    one, memory = Asked("answer\n"), Prefers("x", after="nothing")
+    one.completer.bind(memory)
+    text, offset = at_cursor("x = |\ny = 2\n")
+    document = DocumentSnapshot("file:///pkg/a.py", 1, "python", text)
+    request = CompletionRequest(document, offset, path="pkg/a.py")
+    one.completer.complete(request, None, Deadline(60.0), lambda: None)
+    ((in_sight, path),) = memory.asked
+    assert "x = " in in_sight
+    assert "y = 2" in in_sight
+    assert path == "pkg/a.py"
 
 
 def test_binding_another_mixer_forgets_what_was_shown_and_the_same_one_does_not():

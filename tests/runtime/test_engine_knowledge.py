@@ -106,9 +106,12 @@ def test_an_unfit_adapter_is_reported_once_and_the_plain_backbone_answers(start)
 
 
 class Parrot:
-    """A mixer that knows one continuation."""
+    """A memory that knows one continuation, at every place."""
 
     memory_id, size_bytes = "parrot", 0
+
+    def near(self, in_sight, path):
+        return self
 
     def mixed(self, log_p, context):
         sure = torch.full_like(log_p, float("-inf"))

@@ -9,10 +9,18 @@ import pytest
 from code2lora_lsp.neural.sharp.evidence import FEATURES
 from code2lora_lsp.neural.sharp.gate import load_gate
 from code2lora_lsp.neural.sharp.memory import SharpMemory
+from code2lora_lsp.neural.sharp.near import NearMemory
 from code2lora_lsp.neural.sharp.table import NgramTable
 from code2lora_lsp.runtime import gate_fit
-from code2lora_lsp.runtime.gate_fit import Scored, fit_gate, mean_nats, score_windows
+from code2lora_lsp.runtime.gate_fit import (
+    Scored,
+    fit_gate,
+    mean_nats,
+    score_near,
+    score_windows,
+)
 from code2lora_lsp.runtime.gate_windows import GateWindow, windows_of
+from code2lora_lsp.runtime.ledger_folders import gate_files
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.runtime.sources import Sources
@@ -137,20 +145,50 @@ def test_hidden_files_are_asked_about_and_not_counted(model, monkeypatch):
     real = gate_fit.blocks_of
     monkeypatch.setattr(gate_fit, "windows_of", remembering)
     monkeypatch.setattr(gate_fit, "blocks_of", lambda p, t: counted.append(t) or real(p, t))
-    gate_fit.score_repository(model, Sources.of("a/one", files), 20)
+    gate_fit.gate_text(model, Sources.of("a/one", files), 20)
     assert len(asked) == 2
     assert len(counted) == 18
     assert not set(asked) & set(counted)
 
 
-def test_the_command_writes_a_gate_of_this_backbone(corpus, model_folder, tmp_path, monkeypatch):
-    out = tmp_path / "gate.json"
-    monkeypatch.setattr("sys.argv", ["gate", str(corpus), str(out), "--model", str(model_folder)])
+def test_the_command_writes_both_gates_of_this_backbone(
+    corpus, model_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "sys.argv", ["gate", str(corpus), str(tmp_path), "--model", str(model_folder)]
+    )
     command.main()
     fingerprint = backbone_fingerprint(model_folder)
-    assert load_gate(out, fingerprint).backbone == fingerprint
-    nats = json.loads(out.read_text())["fitted_on"]["nats_per_token"]
-    assert nats["mixed"] < nats["backbone"]
+    whole, near = gate_files(tmp_path)
+    assert load_gate(whole, fingerprint).gate_id != load_gate(near, fingerprint).gate_id
+    of_whole, of_near = (
+        json.loads(path.read_text())["fitted_on"]["nats_per_token"] for path in (whole, near)
+    )
+    assert of_whole["mixed"] < of_whole["backbone"]
+    assert of_near["mixed with the whole table"] == of_whole["mixed"]
+    assert of_near["mixed"] <= of_near["mixed with the whole table"]
+
+
+def test_what_is_near_is_scored_as_it_is_mixed(model):
+    files = {
+        f"f{i}.py": f"def only_in_{i}(x):\n    return only_in_{i}(x + {i})\n" for i in range(24)
+    }
+    text = gate_fit.gate_text(model, Sources.of("a/one", files), 6)
+    whole = fit_gate(score_windows(model, text.table, text.windows), "x")
+    memory = SharpMemory(text.table, whole)
+    scored = score_near(model, memory, text.shelf, text.windows)
+    near = NearMemory(memory, text.shelf, fit_gate(scored, "x"))
+    total = 0.0
+    for window in text.windows:
+        cache = model.backbone.new_cache(400)
+        logits = model.backbone.prefill(window.prompt, cache)
+        context, mixer = list(window.before), near.near(window.prompt, None)
+        for token in window.target:
+            total -= float(mixer.mixed(logits.double().log_softmax(0), context)[token])
+            context.append(token)
+            logits = model.backbone.decode_one(token, cache)
+    n_tokens = sum(len(window.target) for window in text.windows)
+    assert mean_nats(scored, near.gate) * n_tokens == pytest.approx(total, rel=1e-4)
 
 
 def test_gaps_that_the_backbone_cannot_read_at_once_are_left_out(model, monkeypatch):
@@ -158,13 +196,12 @@ def test_gaps_that_the_backbone_cannot_read_at_once_are_left_out(model, monkeypa
     short, long = (GateWindow((1,) * n, (1,), (2, 3)) for n in (1023, 1024))
     monkeypatch.setattr(gate_fit, "windows_of", lambda *_: [short, long])
     assert model.backbone.max_positions == short.n_tokens == 1024
-    scored = gate_fit.score_repository(model, Sources.of("a/one", files), 2)
-    assert len(scored.backbone) == len(short.target)
+    assert gate_fit.gate_text(model, Sources.of("a/one", files), 2).windows == [short]
 
 
 def test_a_repository_of_few_files_is_not_asked_about(model):
     files = {f"f{i}.py": f"x = {i}\n" for i in range(19)}
-    assert gate_fit.score_repository(model, Sources.of("a/one", files), 20) is None
+    assert gate_fit.gate_text(model, Sources.of("a/one", files), 20) is None
 
 
 def test_an_empty_corpus_is_refused():

@@ -49,8 +49,34 @@ class Evidence:
         return shares
 
 
-_Counts = tuple[NDArray[np.int64], NDArray[np.float64]]
+Counts = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Distinct token ids in order, and how often each was seen."""
+
+
+def evidence_of(orders: Sequence[Counts], log_p: NDArray[np.floating]) -> Evidence | None:
+    """What followed a context's last token, its last two and so on, as evidence.
+
+    Args:
+        orders: of order 1 on, as far as anything followed.
+        log_p: see ``Reader.read``.
+
+    Returns:
+        ``None`` where nothing that followed is allowed.
+    """
+    if not orders:
+        return None
+    lengths = [len(ids) for ids, _ in orders]
+    token_ids = np.concatenate([ids for ids, _ in orders])  # [K]
+    counts = np.concatenate([counts for _, counts in orders])
+    picked = log_p[token_ids]
+    is_allowed = picked > -np.inf
+    if not is_allowed.all():
+        lengths = np.add.reduceat(is_allowed, _starts(lengths), dtype=int).tolist()
+        lengths = [n for n in lengths if n]  # a longer context allows nothing a shorter forbids
+        if not lengths:
+            return None
+        token_ids, counts, picked = (v[is_allowed] for v in (token_ids, counts, picked))
+    return _weighed(token_ids, counts, picked, lengths, _entropy(log_p))
 
 
 @dataclass(frozen=True)
@@ -58,7 +84,7 @@ class Reader:
     """Reads evidence out of one table. What it remembers changes no answer."""
 
     table: NgramTable
-    _known: dict[tuple[int, int], _Counts] = field(
+    _known: dict[tuple[int, int], Counts] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -69,21 +95,12 @@ class Reader:
             log_p: the backbone's, [V], normalised, -inf where a token is not allowed.
             context: token ids, oldest first.
         """
-        parts = [self._counts(found) for found in self.table.find(context)]
-        if not parts:
-            return None
-        lengths = [len(ids) for ids, _ in parts]
-        token_ids = np.concatenate([ids for ids, _ in parts])  # [K]
-        counts = np.concatenate([counts for _, counts in parts])
-        picked = log_p[token_ids]
-        is_allowed = picked > -np.inf
-        if not is_allowed.all():
-            lengths = np.add.reduceat(is_allowed, _starts(lengths), dtype=int).tolist()
-            lengths = [n for n in lengths if n]  # a longer context allows nothing a shorter forbids
-            if not lengths:
-                return None
-            token_ids, counts, picked = (v[is_allowed] for v in (token_ids, counts, picked))
-        return _weighed(token_ids, counts, picked, lengths, _entropy(log_p))
+        return evidence_of([self._counts(found) for found in self.table.find(context)], log_p)
+
+    @property
+    def longest(self) -> int:
+        """Orders that evidence can have."""
+        return self.table.packing.longest
 
     def likely(self, context: Sequence[int]) -> Likely | None:
         """The commonest token after the longest context that was seen; see ``mixing.Mixer``."""
@@ -96,7 +113,7 @@ class Reader:
             return None
         return Likely(int(token_ids[best]), found[-1].order)
 
-    def _counts(self, found: Found) -> _Counts:
+    def _counts(self, found: Found) -> Counts:
         """What followed, each token once."""
         key = (found.start, found.stop)
         counts = self._known.get(key)
@@ -104,7 +121,7 @@ class Reader:
             if len(self._known) >= N_REMEMBERED:
                 self._known.clear()
             rows = slice(found.start, found.stop)
-            counts = _added_up(self.table.rows.next_ids[rows], self.table.rows.counts[rows])
+            counts = added_up(self.table.rows.next_ids[rows], self.table.rows.counts[rows])
             self._known[key] = counts
         return counts
 
@@ -133,7 +150,7 @@ def _starts(lengths: Sequence[int]) -> NDArray[np.int64]:
     return np.array([0, *accumulate(lengths[:-1])])
 
 
-def _added_up(next_ids: NDArray[np.int32], counts: NDArray[np.int32]) -> _Counts:
+def added_up(next_ids: NDArray[np.int32], counts: NDArray[np.int32]) -> Counts:
     """Counts of one range of rows by token; exact, as they stay far below 2^53."""
     if len(next_ids) == 1:
         return next_ids.astype(np.int64), counts.astype(np.float64)

@@ -5,7 +5,8 @@
 from short contexts to long ones; p̂_n are the table's relative frequencies after n tokens and x_n
 the features of ``evidence``. That is interpolation as in Jelinek and Mercer (1980), with weights
 that also see the backbone: where it is sure of something else, a count convinces less. The w_n are
-fitted once, on training repositories (``training.gate``), and hold for every repository.
+fitted once, on training repositories (``training.gate``), and hold for every repository. To the
+gate for what is near (``near``), another gate's mixture is the backbone.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +77,13 @@ class Gate:
         digest = hashlib.sha256(f"{FORMAT}\0{self.backbone}\0{self.weights.shape}\0".encode())
         digest.update(np.ascontiguousarray(self.weights, "<f8").tobytes())
         return digest.hexdigest()[:16]
+
+
+class FittedGate(NamedTuple):
+    """A gate, and what a reader may want to know of its fit."""
+
+    gate: Gate
+    fitted_on: dict[str, object]
 
 
 def save_gate(gate: Gate, path: Path, fitted_on: dict[str, object] | None = None) -> None:

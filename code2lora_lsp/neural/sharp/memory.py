@@ -5,13 +5,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from code2lora_lsp.neural.mixing import Likely
+from code2lora_lsp.neural.mixing import Likely, Mixer
 from code2lora_lsp.neural.sharp.evidence import Evidence, Reader
 from code2lora_lsp.neural.sharp.gate import Gate
 from code2lora_lsp.neural.sharp.table import NgramTable
@@ -41,15 +42,11 @@ class SharpMemory:
 
     def mixed(self, log_p: Tensor, context: Sequence[int]) -> Tensor:
         """See ``mixing.Mixer``; ``log_p`` itself where the table says nothing."""
-        before = log_p.detach().cpu().numpy()
-        evidence = self._reader.read(before, context)
-        if evidence is None:
-            return log_p
-        backbone_share, shares = self.gate.shares(evidence.features)
-        token_ids, added = _added(evidence, shares)
-        after = before + before.dtype.type(math.log(backbone_share))
-        after[token_ids] = np.logaddexp(after[token_ids], np.log(added))
-        return torch.from_numpy(after).to(log_p.device)
+        return mixed_in(log_p, context, self._reader, self.gate)
+
+    def near(self, in_sight: Sequence[int], path: str | None) -> Mixer:  # noqa: ARG002
+        """The same at every place: this one alone does not look near."""
+        return self
 
     def likely(self, context: Sequence[int]) -> Likely | None:
         """See ``mixing.Mixer``; by the longest context that was seen."""
@@ -58,6 +55,26 @@ class SharpMemory:
     @cached_property
     def _reader(self) -> Reader:
         return Reader(self.table)
+
+
+class Reads(Protocol):
+    """What some texts say of the next token."""
+
+    def read(self, log_p: NDArray[np.floating], context: Sequence[int]) -> Evidence | None:
+        """See ``evidence.Reader``."""
+
+
+def mixed_in(log_p: Tensor, context: Sequence[int], reader: Reads, gate: Gate) -> Tensor:
+    """Log p with what ``reader`` knows, as far as ``gate`` opens; see ``mixing.Mixer``."""
+    before = log_p.detach().cpu().numpy()
+    evidence = reader.read(before, context)
+    if evidence is None:
+        return log_p
+    backbone_share, shares = gate.shares(evidence.features)
+    token_ids, added = _added(evidence, shares)
+    after = before + before.dtype.type(math.log(backbone_share))
+    after[token_ids] = np.logaddexp(after[token_ids], np.log(added))
+    return torch.from_numpy(after).to(log_p.device)
 
 
 def _added(

@@ -21,6 +21,9 @@ MOST_PER_WORD = 4
 """Eight tokens in all; four were 0.046 nats per token worse, six 0.013, more were not tried."""
 
 
+TokenIds = Sequence[int] | NDArray[np.int32]
+
+
 @dataclass(frozen=True)
 class Packing:
     """How the tokens of one vocabulary are packed."""
@@ -98,9 +101,7 @@ def no_rows() -> Rows:
     return Rows(words, words, small, small)
 
 
-def rows_of(
-    added: Iterable[Sequence[int]], removed: Iterable[Sequence[int]], packing: Packing
-) -> Rows:
+def rows_of(added: Iterable[TokenIds], removed: Iterable[TokenIds], packing: Packing) -> Rows:
     """Rows of blocks of token ids: counts of ``added`` less those of ``removed``, below zero too.
 
     Raises:

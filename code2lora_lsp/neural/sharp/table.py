@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from code2lora_lsp.neural.sharp.rows import Packing, Rows, merged, no_rows, rows_of
+from code2lora_lsp.neural.sharp.rows import Packing, Rows, TokenIds, merged, no_rows, rows_of
 
 FORMAT = "code2lora-ngrams-1"
 ARRAYS = ("near", "far", "next_ids", "counts")
@@ -57,7 +57,7 @@ class NgramTable:
         return cls(Packing(vocabulary_size).vocabulary_size, tokenizer_id, no_rows())
 
     def with_changes(
-        self, added: Iterable[Sequence[int]], removed: Iterable[Sequence[int]] = ()
+        self, added: Iterable[TokenIds], removed: Iterable[TokenIds] = ()
     ) -> "NgramTable":
         """The table after a commit; this one stays. Costs the changed tokens and one pass.
 

@@ -1,8 +1,8 @@
 """Every arm by its name, from one set of options; those that cannot run are there too, and say so.
 
 backbone  longer-prompt  bm25-3  bm25-8  dense-3  dense-8  dependencies
-nearest-snippet  wrong-repository-snippet  unigram-cache  sharp
-ledger-sharp  matched-lora-sharp  matched-lora-7-sharp
+nearest-snippet  wrong-repository-snippet  unigram-cache
+sharp  ledger-sharp  matched-lora-sharp  matched-lora-7-sharp  sharp-near  ledger-sharp-near
 full-fine-tuning  full-fine-tuning-bm25-3
 X = shared-lora | per-repository-lora | matched-lora | matched-lora-7
     | code2lora-static | code2lora-evo | ledger | ledger-64 | ledger-shuffled | an arm given
@@ -52,7 +52,7 @@ from code2lora_lsp.repopeftbench.arms.trained_lora import (
 )
 from code2lora_lsp.repopeftbench.arms.unigram_cache import DEFAULT_WEIGHT, UnigramCacheArm
 from code2lora_lsp.repopeftbench.scoring import Scorer
-from code2lora_lsp.runtime.ledger_folders import GATE, ledger_folder
+from code2lora_lsp.runtime.ledger_folders import GATE, NEAR_GATE, ledger_folder
 from code2lora_lsp.runtime.models import encoder_of_backbone
 
 N_SNIPPETS = (3, 8)
@@ -88,8 +88,8 @@ class ArmOptions:
         shared_plan: training of the shared LoRA and, at its own rate, of full fine-tuning.
         population: a backbone's population statistics, made by ``training.population``.
         ledger_plan: how the ledger arms write and read out.
-        gate: of the sharp memory, made by ``training.gate``; ``None`` takes the one that ships
-            beside the backbone.
+        gates: of the sharp memory, made by ``training.gate``: the whole table's, and that for what
+            is near; empty takes those that ship beside the backbone.
         adapter_arms: more of them; they get the derived arms too.
     """
 
@@ -111,7 +111,7 @@ class ArmOptions:
     settings: ModelSettings = field(default_factory=ModelSettings)
     population: Path | None = None
     ledger_plan: LedgerPlan = field(default_factory=LedgerPlan)
-    gate: Path | None = None
+    gates: tuple[Path, ...] = ()
     adapter_arms: Sequence[AdapterArm] = ()
 
 
@@ -229,10 +229,12 @@ class Arms:
 
     def _sharp_arms(self) -> list[SharpArm]:
         options = self._options
-        gate = options.gate or ledger_folder(options.model_folder) / GATE
+        scorer, folder = options.scorer, options.model_folder
+        gates = options.gates or tuple(ledger_folder(folder) / name for name in (GATE, NEAR_GATE))
+        ledger, *rivals = (self._adapting[name] for name in BESIDE_SHARP)
         return [
-            SharpArm(options.scorer, options.model_folder, gate, adapting)
-            for adapting in (None, *(self._adapting[name] for name in BESIDE_SHARP))
+            *(SharpArm(scorer, folder, gates[:1], one) for one in (None, ledger, *rivals)),
+            *(SharpArm(scorer, folder, gates, one) for one in (None, ledger)),
         ]
 
     def _followed(self, *given: Path | None) -> FollowedCheckpoint:
