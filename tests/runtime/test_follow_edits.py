@@ -7,7 +7,6 @@ from code2lora_lsp.runtime import tracker as tracker_module
 from code2lora_lsp.runtime.working_tree import WorkingTree
 from tests.gitrepo import GitRepo
 from tests.runtime.ledger_following import LedgerFollowing
-from tests.runtime.ledger_tracking import Followed
 
 TEXT = "import os\n\n\ndef first(items):\n    return [item.price for item in items]\n"
 NEW = "\n\ndef second(items):\n    return sum(item.price for item in items)\n"
@@ -21,18 +20,9 @@ def repo(tmp_path):
     return repo
 
 
-@pytest.fixture
-def follow(repo, tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def _soon_settled(monkeypatch):
     monkeypatch.setattr(working_tree, "SETTLE_S", 0.05)
-    made = []
-
-    def start(**settings):
-        made.append(Followed(repo, tmp_path / "states", **settings))
-        return made[-1]
-
-    yield start
-    for one in made:
-        assert one.tracker.close(10.0)
 
 
 def memory_of_tree(repo, tmp_path):
@@ -40,7 +30,7 @@ def memory_of_tree(repo, tmp_path):
 
 
 def test_a_saved_edit_is_known_and_gone_after_a_checkout(repo, follow):
-    followed = follow()
+    followed = follow(repo)
     committed = followed.wait_current(repo.head)
     file = repo.root / "a.py"
     file.write_text(file.read_text() + NEW)
@@ -56,8 +46,7 @@ def test_a_saved_edit_is_known_and_gone_after_a_checkout(repo, follow):
 
 
 def test_a_commit_of_the_edit_makes_it_the_commits_own(repo, follow, tmp_path):
-    followed = follow()
-    followed.wait_current(repo.head)
+    followed = follow(repo)
     file = repo.root / "b.py"
     file.write_text(file.read_text() + NEW)
     followed.tracker.saved(file)
@@ -70,8 +59,7 @@ def test_a_commit_of_the_edit_makes_it_the_commits_own(repo, follow, tmp_path):
 
 
 def test_an_edit_stays_known_across_a_commit_of_another_file(repo, follow):
-    followed = follow()
-    followed.wait_current(repo.head)
+    followed = follow(repo)
     file = repo.root / "a.py"
     file.write_text(file.read_text() + NEW)
     followed.tracker.saved(file)
@@ -81,7 +69,7 @@ def test_an_edit_stays_known_across_a_commit_of_another_file(repo, follow):
 
 
 def test_saves_of_what_is_not_tracked_or_not_ours_change_nothing(repo, follow, tmp_path):
-    followed = follow()
+    followed = follow(repo)
     committed = followed.wait_current(repo.head)
     (repo.root / "fresh.py").write_text(NEW)
     (repo.root / ".env").write_text("PASSWORD=x")
@@ -97,8 +85,7 @@ def test_saves_of_what_is_not_tracked_or_not_ours_change_nothing(repo, follow, t
 
 
 def test_edits_are_not_looked_at_when_switched_off(repo, follow):
-    followed = follow(working_tree=False)
-    followed.wait_current(repo.head)
+    followed = follow(repo, working_tree=False)
     file = repo.root / "a.py"
     file.write_text(file.read_text() + NEW)
     followed.tracker.saved(file)
@@ -110,7 +97,7 @@ def test_edits_are_not_looked_at_when_switched_off(repo, follow):
 def test_a_tree_being_read_is_published_on_the_way_the_table_first(repo, follow, monkeypatch):
     monkeypatch.setattr(ledger_writer, "GROUP_TOKENS", 50)
     monkeypatch.setattr(tracker_module, "PUBLISH_EVERY_S", 0.0)
-    followed = follow()
+    followed = follow(repo)
     last = followed.wait_current(repo.head)
     assert followed.published[0].adapter is None
     assert followed.published[0].sharp.memory_id == last.sharp.memory_id

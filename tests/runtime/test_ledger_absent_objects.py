@@ -13,20 +13,13 @@ from tests.runtime.ledger_following import LedgerFollowing, assert_is_its_tree, 
 
 
 @pytest.fixture
-def repo(tmp_path):
-    repo = GitRepo(tmp_path / "work")
-    repo.commit("a.py", source(1, 2))
-    return repo
-
-
-@pytest.fixture
-def partial(repo, tmp_path):
+def partial(small_repo, tmp_path):
     """A clone with the blobs of the top folder alone."""
-    repo.commit({"pkg/b.py": source(3), "pkg/c.py": source(4)})
-    repo.git("config", "uploadpack.allowFilter", "true")
-    repo.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    small_repo.commit({"pkg/b.py": source(3), "pkg/c.py": source(4)})
+    small_repo.git("config", "uploadpack.allowFilter", "true")
+    small_repo.git("config", "uploadpack.allowAnySHA1InWant", "true")
     where = str(tmp_path / "partial")
-    repo.git("clone", "-q", "--filter=blob:none", "--sparse", repo.root.as_uri(), where)
+    small_repo.git("clone", "-q", "--filter=blob:none", "--sparse", small_repo.root.as_uri(), where)
     return GitRepo(tmp_path / "partial")
 
 
@@ -46,31 +39,33 @@ def lose(repo, name):
     path.unlink()
 
 
-def test_a_stored_state_whose_tree_is_not_here_is_passed_over(repo, tmp_path):
-    following = LedgerFollowing(repo, tmp_path / "states")
-    lost = repo.head
+def test_a_stored_state_whose_tree_is_not_here_is_passed_over(small_repo, tmp_path):
+    following = LedgerFollowing(small_repo, tmp_path / "states")
+    lost = small_repo.head
     following.state()
-    repo.commit("b.py", source(*range(20)))
+    small_repo.commit("b.py", source(*range(20)))
     following.state()
-    lose(repo, f"{lost}^{{tree}}")
-    repo.commit("c.py", source(3))
-    again = LedgerFollowing(repo, tmp_path / "states")
+    lose(small_repo, f"{lost}^{{tree}}")
+    small_repo.commit("c.py", source(3))
+    again = LedgerFollowing(small_repo, tmp_path / "states")
     written = again.written_by(again.points)
     assert all("c.py" in block.header for block in written), "from the other stored state"
-    assert_is_its_tree(again.state(), repo, tmp_path)
+    assert_is_its_tree(again.state(), small_repo, tmp_path)
 
 
-def test_where_no_stored_tree_is_here_head_is_written_from_nothing(repo, tmp_path):
-    LedgerFollowing(repo, tmp_path / "states").state()
-    lost = repo.head
-    repo.commit("b.py", source(3))
-    lose(repo, f"{lost}^{{tree}}")
-    assert_is_its_tree(LedgerFollowing(repo, tmp_path / "states").state(), repo, tmp_path)
+def test_where_no_stored_tree_is_here_head_is_written_from_nothing(small_repo, tmp_path):
+    LedgerFollowing(small_repo, tmp_path / "states").state()
+    lost = small_repo.head
+    small_repo.commit("b.py", source(3))
+    lose(small_repo, f"{lost}^{{tree}}")
+    assert_is_its_tree(
+        LedgerFollowing(small_repo, tmp_path / "states").state(), small_repo, tmp_path
+    )
 
 
 @pytest.mark.parametrize("read", [follow, read_snapshot])
 def test_a_partial_clone_is_followed_after_the_commands_its_error_names(
-    repo, partial, tmp_path, read
+    small_repo, partial, tmp_path, read
 ):
     with pytest.raises(GitReadFailed, match="partial") as failure:
         read(partial, tmp_path)
@@ -79,6 +74,6 @@ def test_a_partial_clone_is_followed_after_the_commands_its_error_names(
     for command in commands:
         partial.git(*shlex.split(command))
     read(partial, tmp_path)
-    repo.commit("pkg/d.py", source(5))
+    small_repo.commit("pkg/d.py", source(5))
     partial.git("pull", "-q")
     read(partial, tmp_path)
