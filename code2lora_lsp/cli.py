@@ -15,6 +15,8 @@ from code2lora_lsp import app
 from code2lora_lsp.arguments import parsed, rank_of, repository_and_history, settings_of
 from code2lora_lsp.config import Settings, decode_settings
 from code2lora_lsp.errors import Code2LoraError, ConfigError, FollowError
+from code2lora_lsp.history.discovery import locate
+from code2lora_lsp.runtime.file_place import FilePlace
 
 if TYPE_CHECKING:
     from code2lora_lsp.runtime.api import Exported, RepositoryStatus
@@ -98,15 +100,18 @@ def _check(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _complete(arguments: argparse.Namespace) -> int:
+    path, line, column = _place(arguments.place)
+    settings = settings_of(arguments)
+    place = FilePlace.read(path, line, column)  # as in `_adapt`: before anything is loaded
+
     from code2lora_lsp.check.screen import progress_bars
     from code2lora_lsp.runtime.api import Completion
     from code2lora_lsp.runtime.oneshot import OneShot
 
-    path, line, column = _place(arguments.place)
-    with progress_bars() as listener, OneShot(settings_of(arguments), listener) as shot:
+    with progress_bars() as listener, OneShot(settings, listener) as shot:
         shot.wait_ready()
         root = None if arguments.no_adapter else _followed(shot, path.parent)
-        result = shot.complete(path, line, column, root)
+        result = shot.complete(place, root)
     found = isinstance(result, Completion)
     if arguments.format == "json":
         kind = "completion" if found else "none"
@@ -140,18 +145,21 @@ def _place(place: str) -> tuple[Path, int, int]:
 
 
 def _adapt(arguments: argparse.Namespace) -> int:
+    rank = rank_of(arguments)
+    repository, n_commits = repository_and_history(arguments)
+    settings = settings_of(arguments)
+    locate(repository)  # before the model library is imported: what is wrong is said at once
+
     from code2lora_lsp.check.history_table import followed_json, history_lines
     from code2lora_lsp.check.screen import progress_bars
     from code2lora_lsp.runtime.commit_records import Followed
     from code2lora_lsp.runtime.export import refuse_file, why_no_adapter
     from code2lora_lsp.runtime.oneshot import OneShot
 
-    rank = rank_of(arguments)
-    repository, n_commits = repository_and_history(arguments)
     if arguments.out:
         refuse_file(arguments.out)
     written, followed = None, Followed()
-    with progress_bars() as listener, OneShot(settings_of(arguments), listener) as shot:
+    with progress_bars() as listener, OneShot(settings, listener) as shot:
         shot.wait_ready()
         status = shot.follow(repository)
         root = Path(status.root)

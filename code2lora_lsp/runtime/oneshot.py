@@ -3,7 +3,6 @@
 The same path as the server's, so that what it shows is what an editor would get.
 """
 
-import io
 import threading
 import time
 from collections.abc import Callable
@@ -13,8 +12,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from code2lora_lsp.config import Settings, state_root
-from code2lora_lsp.errors import ConfigError, FollowError, NotARepository, SetupError
-from code2lora_lsp.history.diff import is_utf8
+from code2lora_lsp.errors import FollowError, SetupError
 from code2lora_lsp.history.discovery import locate
 from code2lora_lsp.runtime.api import (
     BackendStatus,
@@ -32,6 +30,7 @@ from code2lora_lsp.runtime.api import (
 )
 from code2lora_lsp.runtime.backend import LocalBackend
 from code2lora_lsp.runtime.commit_records import Followed, followed_path, read_followed
+from code2lora_lsp.runtime.file_place import FilePlace
 from code2lora_lsp.runtime.following import chosen
 from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED
@@ -98,23 +97,17 @@ class OneShot:
         return status
 
     def complete(
-        self, path: Path, line: int, column: int, root: Path | None, timeout_s: float = 60.0
+        self, place: FilePlace, root: Path | None, timeout_s: float = 60.0
     ) -> CompletionResult:
-        """Complete at a 1-based line and column (code points) of a file on disk, if that is on.
-
-        Raises:
-            ConfigError: the file or the position does not exist.
-        """
-        text = _read(path)
-        offset = _offset(path, text, line, column)
+        """Complete at a place, if that is on, with what is known of the repository at ``root``."""
         if not self._settings.completion.enabled:
             return NoCompletion(Reason.OFF, "by the setting completion.enabled")
         request = CompletionRequest(
-            document=DocumentSnapshot(path.resolve().as_uri(), 0, "python", text),
-            offset=offset,
+            document=DocumentSnapshot(place.path.resolve().as_uri(), 0, "python", place.text),
+            offset=place.offset,
             trigger=Trigger.INVOKED,
             repository=root,
-            path=_path_in_repository(path),
+            path=place.path_in_repository(),
         )
         return self.backend.complete(request).result(timeout=timeout_s)
 
@@ -173,40 +166,3 @@ def _is_settled(status: RepositoryStatus | None) -> bool:
 
 def _of(status: BackendStatus, root: Path) -> RepositoryStatus | None:
     return next((r for r in status.repositories if r.root == str(root)), None)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as UTF-8 text ({error})") from error
-
-
-def _path_in_repository(path: Path) -> str | None:
-    """With forward slashes; ``None`` outside all repositories, also by a link leading out.
-
-    Nor has a file one whose name is no UTF-8: no prompt can name it, and it is not followed.
-    """
-    try:
-        root = locate(path.parent).root
-    except NotARepository:
-        return None
-    target = path.resolve()
-    if not target.is_relative_to(root):
-        return None
-    name = target.relative_to(root).as_posix()
-    return name if is_utf8(name) else None
-
-
-def _offset(path: Path, text: str, line: int, column: int) -> int:
-    lines = list(io.StringIO(text, newline=""))  # \n, \r\n and \r end a line; a form feed does not
-    if not text or text.endswith(("\n", "\r")):
-        lines.append("")
-    if not 1 <= line <= len(lines):
-        raise ConfigError(f"{path} has {len(lines)} lines; line {line} does not exist")
-    width = len(lines[line - 1].rstrip("\r\n"))
-    if not 1 <= column <= width + 1:
-        raise ConfigError(
-            f"line {line} of {path} has {width} characters; column {column} does not exist"
-        )
-    return sum(map(len, lines[: line - 1])) + column - 1

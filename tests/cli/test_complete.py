@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.cli.imports import imports
 from tests.gitrepo import GitRepo
 
 
@@ -28,10 +29,11 @@ def test_complete_prints_a_completion_or_says_why_not(run, repo):
     ],
 )
 def test_complete_at_a_place_that_does_not_exist_is_a_clear_error(run, place, words):
-    done = run("complete", place, "--no-adapter")
+    done = run("complete", place, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+    assert not imports(done, "torch"), "said before anything is loaded"
 
 
 def no_python(folder):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.cli.imports import imports
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
@@ -26,3 +28,16 @@ def test_a_wrong_call_is_one_clear_line(run, arguments, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("adapt", "{}"), ("adapt", "--history", "{}"), ("export", "{}", "x")]
+)
+def test_a_folder_that_is_no_repository_is_refused_before_anything_is_loaded(
+    run, tmp_path, command
+):
+    called = [word.format(tmp_path) for word in command]
+    done = run(*called, "--set", "model.backbone=nothing-here", PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 2
+    assert f"code2lora-lsp: no git repository in {tmp_path} or above it" in done.stderr
+    assert not imports(done, "torch")

@@ -1,14 +1,15 @@
 """Lines and columns of the command line, as an editor counts them."""
 
-from pathlib import Path
-
 import pytest
 
 from code2lora_lsp.errors import ConfigError
-from code2lora_lsp.runtime.oneshot import _offset, _path_in_repository
+from code2lora_lsp.runtime.file_place import FilePlace
 from tests.gitrepo import GitRepo
 
-PLACE = Path("place.py")
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "place.py"
 
 
 @pytest.mark.parametrize(
@@ -25,8 +26,11 @@ PLACE = Path("place.py")
         ("a\fb\x0bc\x1cd\x85e\u2028f\ng", 2, 1, "g"),
     ],
 )
-def test_lines_end_where_an_editor_ends_them(text, line, column, rest):
-    assert text[_offset(PLACE, text, line, column) :] == rest
+def test_lines_end_where_an_editor_ends_them(file, text, line, column, rest):
+    file.write_bytes(text.encode())
+    place = FilePlace.read(file, line, column)
+    assert place.text == text
+    assert text[place.offset :] == rest
 
 
 @pytest.mark.parametrize(
@@ -38,9 +42,14 @@ def test_lines_end_where_an_editor_ends_them(text, line, column, rest):
         ("ab", 1, 0, "column 0"),
     ],
 )
-def test_a_place_outside_the_text_is_refused_with_what_there_is(text, line, column, words):
+def test_a_place_outside_the_text_is_refused_with_what_there_is(file, text, line, column, words):
+    file.write_bytes(text.encode())
     with pytest.raises(ConfigError, match=words):
-        _offset(PLACE, text, line, column)
+        FilePlace.read(file, line, column)
+
+
+def path_in_repository(path):
+    return FilePlace.read(path, 1, 1).path_in_repository()
 
 
 def test_a_path_is_known_inside_its_repository_only(tmp_path):
@@ -48,6 +57,6 @@ def test_a_path_is_known_inside_its_repository_only(tmp_path):
     (tmp_path / "out.py").write_text("")
     repo.write("package/part.py", "")
     (repo.root / "link.py").symlink_to(tmp_path / "out.py")
-    assert _path_in_repository(repo.root / "package" / "part.py") == "package/part.py"
-    assert _path_in_repository(repo.root / "link.py") is None
-    assert _path_in_repository(tmp_path / "out.py") is None
+    assert path_in_repository(repo.root / "package" / "part.py") == "package/part.py"
+    assert path_in_repository(repo.root / "link.py") is None
+    assert path_in_repository(tmp_path / "out.py") is None
