@@ -49,13 +49,22 @@ class Doorkeeper:
         n_chars, limit = len(request.document.text), self._max_document_chars
         if n_chars > limit:
             return NoCompletion(Reason.TOO_LARGE, f"{n_chars} characters, the limit is {limit}")
-        path = urllib.parse.unquote(urllib.parse.urlsplit(request.document.uri).path)
+        path = _path_in(request.document.uri)
         if is_secret_path(request.path or "") or is_secret_path(path):
             return NoCompletion(Reason.SECRET)
         paths = _tails(path) if request.path is None else [request.path]
         if any(self._excluded.match_file(one) for one in paths):
             return NoCompletion(Reason.EXCLUDED)
         return None
+
+
+def _path_in(uri: str) -> str:
+    """What of ``uri`` may be a path; all of one that urllib cannot take apart."""
+    try:
+        path = urllib.parse.urlsplit(uri).path
+    except ValueError:
+        path = uri
+    return urllib.parse.unquote(path)
 
 
 def _tails(path: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The mutable LSP-side state of one connection, owned by the event loop."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from code2lora_lsp.server.toggles import Toggles
 from code2lora_lsp.text.acceptance import Edit, narrowed
 from code2lora_lsp.text.document import DocumentSnapshot
 
+log = logging.getLogger(__name__)
+
 
 def document_key(uri: str) -> str:
     """One name per document: clients do not agree on what to percent-encode."""
@@ -28,9 +31,17 @@ def document_key(uri: str) -> str:
 
 
 def path_of(uri: str) -> Path | None:
-    """The file a URI names, links resolved; ``None`` for anything that is not a file."""
-    path = to_fs_path(uri)
-    return Path(os.path.realpath(path)) if path else None
+    """The file a URI names, links resolved; ``None`` for anything that is not a file.
+
+    Nor is there one where urllib finds no host it could be, as in ``file://[bad``, or where the
+    operating system takes no such name, as with a zero in it.
+    """
+    try:
+        path = to_fs_path(uri)
+        return Path(os.path.realpath(path)) if path else None
+    except ValueError as error:
+        log.debug("%r names no file: %s", uri, error)
+        return None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from pygls.protocol import (
 )
 
 from code2lora_lsp.server import protocol
+from code2lora_lsp.server.session import path_of
 
 if TYPE_CHECKING:
     from code2lora_lsp.server.language_server import Code2LoraServer
@@ -149,6 +150,15 @@ class Wire(LanguageServerProtocol):
         # the id is unknown and must be null; lsprotocol would leave it out
         body = {"code": int(error.code), "message": error.message}
         self._send_data({"jsonrpc": self.VERSION, "id": None, "error": body})
+
+    @lsp_method(types.INITIALIZE)
+    def lsp_initialize(
+        self, params: types.InitializeParams
+    ) -> Generator[Any, Any, types.InitializeResult]:
+        """A root that is no place is none: pygls asks urllib about it and fails with it."""
+        if params.root_uri is not None and path_of(params.root_uri) is None:
+            params.root_uri = None
+        return (yield from super().lsp_initialize(params))
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(

@@ -92,6 +92,7 @@ def test_typing_through_ends_with_another_suffix_document_or_adapter(start):
         ({"uri": "file:///home/me/.env"}, Reason.SECRET),
         ({"uri": "file:///x.py", "path": ".ssh/id_rsa"}, Reason.SECRET),
         ({"uri": "file:///home/me/%2Eenv"}, Reason.SECRET),
+        ({"uri": "file://[bad/me/.env"}, Reason.SECRET),
     ],
 )
 def test_secret_files_never_reach_the_model(start, fields, reason):
@@ -115,6 +116,7 @@ def test_excluded_files_never_reach_the_model(start, path):
         "file:///home/me/generated%5Fapi.py",
         "vscode-notebook-cell:/home/me/vault/notes.ipynb#C3",
         "untitled:generated_api.py",
+        "file://[bad/vault/keys.py",
     ],
 )
 def test_in_no_known_work_tree_an_exclude_pattern_holds_from_any_folder_on(start, uri):
@@ -123,7 +125,9 @@ def test_in_no_known_work_tree_an_exclude_pattern_holds_from_any_folder_on(start
     assert one.decoder.passes == []
 
 
-@pytest.mark.parametrize("uri", ["file:///home/me/generated_kept.py", "file:///vault.py"])
+@pytest.mark.parametrize(
+    "uri", ["file:///home/me/generated_kept.py", "file:///vault.py", "file://[bad"]
+)
 def test_in_no_known_work_tree_other_files_are_completed(start, uri):
     one = start(exclude=("/vault/", "generated_*.py", "!generated_kept.py"))
     assert isinstance(one.ask("x = |\n", uri=uri), Completion)
