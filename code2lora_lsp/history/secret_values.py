@@ -11,9 +11,10 @@ LEAST_ENTROPY_BITS = 3.0
 
 _HOLE = re.compile(r"\$?\{[^{}]*\}|%\(\w*\)[a-z]?")
 _TEMPLATE = re.compile(
-    r"\A<.*>\Z|\A[\w.\-\[\]]+[<>~]=\d|(?i:example|changeme|placeholder|x{6}|your[-_])"
+    r"\A<.*>\Z|\A[\w.\-\[\]]+[<>~]=\d|(?i:example|changeme|placeholder|x{6}|your[-_])|\(\?[:=!P]"
 )
-"""Named as one, in angle brackets, or the name of a package with its versions."""
+"""Named as one, in angle brackets, the name of a package with its versions, or a regular expression
+with groups."""
 
 
 def looks_random(value: str, *, is_format: bool = False) -> bool:

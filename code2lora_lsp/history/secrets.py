@@ -13,12 +13,13 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from code2lora_lsp.history.compound_secrets import replace_private_keys, replace_web_tokens
-from code2lora_lsp.history.named_secrets import LITERAL, is_named_secret
+from code2lora_lsp.history.credential_pairs import LAST_OF_TWO, is_of_credentials
+from code2lora_lsp.history.named_secrets import LITERAL, is_named_secret, replace_joined
 from code2lora_lsp.history.secret_values import looks_like_password, looks_random
 
 PLACEHOLDER = "REDACTED"
 
-REDACTION = "redacted2"
+REDACTION = "redacted3"
 """Changes with what ``redact`` replaces. Whatever is stored of redacted text is keyed by it."""
 
 _SECRET_FOLDERS = frozenset({".aws", ".azure", ".gcloud", ".gnupg", ".kube", ".ssh"})
@@ -113,8 +114,10 @@ def redact(text: str) -> tuple[str, int]:
     if ".eyJ" in text:
         text, n = replace_web_tokens(text, PLACEHOLDER)
         count += n
-    for hint, pattern, is_secret in _VALUES:
-        if hint in text:
+    text, n = replace_joined(text, PLACEHOLDER)
+    count += n
+    for hints, pattern, is_secret in _VALUES:
+        if any(hint in text for hint in hints):
             text, n = _replace_values(pattern, is_secret, text)
             count += n
     return text, count
@@ -144,11 +147,11 @@ def _is_password(match: re.Match[str]) -> bool:
     return looks_like_password(match[2])
 
 
-_VALUES: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], bool]], ...] = (
-    ("://", _URL_PASSWORD, _is_password),
-    ("ey", _AWS_SECRET, _is_random_value),
-    ("EY", _AWS_SECRET, _is_random_value),
-    ("earer ", _AUTHORIZATION, _is_random_value),
-    ("uthorization", _AUTHORIZATION, _is_random_value),
-    ("", LITERAL, is_named_secret),
+_VALUES: tuple[tuple[tuple[str, ...], re.Pattern[str], Callable[[re.Match[str]], bool]], ...] = (
+    (("://",), _URL_PASSWORD, _is_password),
+    (("ey", "EY"), _AWS_SECRET, _is_random_value),
+    (("earer ", "uthorization"), _AUTHORIZATION, _is_random_value),
+    (("auth", "Auth", "AUTH", "cred", "Cred", "CRED"), LAST_OF_TWO, is_of_credentials),
+    (("",), LITERAL, is_named_secret),
 )
+"""Hints, pattern, rule: a pattern is looked for only where one of its hints is in the text."""

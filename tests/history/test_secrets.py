@@ -134,6 +134,49 @@ def test_secrets_in_a_diff_are_replaced(kind: str, sign: str) -> None:
     assert redact(clean) == (clean, 0)
 
 
+REPLACED = [
+    ('password = "v8Kq2mZx" "7Lr4Tn9W"', 'password = "REDACTED" "REDACTED"'),
+    ("KEYS['api_key']='v8Kq2mZx''7Lr4Tn9W'", "KEYS['api_key']='REDACTED''REDACTED'"),
+    (
+        "SECRET_KEY = (\n    'f3a9c1d7e5b2'\n    '084663af'\n    'x'\n)",
+        "SECRET_KEY = (\n    'REDACTED'\n    'REDACTED'\n    'REDACTED'\n)",
+    ),
+    ("API_KEY = b'v8Kq2mZx' \\\n    rb'7Lr4Tn9W'", "API_KEY = b'REDACTED' \\\n    rb'REDACTED'"),
+    (
+        'os.getenv(\n    "API_KEY",\n    "v8Kq2mZx"\n    "7Lr4Tn9W",\n)',
+        'os.getenv(\n    "API_KEY",\n    "REDACTED"\n    "REDACTED",\n)',
+    ),
+    (f'token = "{VALUE}" f"-{{user}}"', 'token = "REDACTED" f"REDACTED"'),
+    ('get(url, auth=("user", "v3ryS3cret"))', 'get(url, auth=("user", "REDACTED"))'),
+    ("crm_auth = ('Ann Lee', b'v3ryS3cret')", "crm_auth = ('Ann Lee', b'REDACTED')"),
+    ('"auth": (settings.user["x"], "v3ryS3cret")', '"auth": (settings.user["x"], "REDACTED")'),
+    (
+        'CREDENTIALS: tuple[str, str] = ("u", "v3ryS3cret")',
+        'CREDENTIALS: tuple[str, str] = ("u", "REDACTED")',
+    ),
+    (
+        'auth=aiohttp.BasicAuth(\n    "user",\n    "v3ryS3cret",\n)',
+        'auth=aiohttp.BasicAuth(\n    "user",\n    "REDACTED",\n)',
+    ),
+    (
+        'session.auth = HTTPDigestAuth("u", "v3ryS3cret")',
+        'session.auth = HTTPDigestAuth("u", "REDACTED")',
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), REPLACED)
+@pytest.mark.parametrize("sign", ["+", "-", " ", ""])
+def test_each_part_of_a_joined_literal_and_the_password_of_a_pair_are_replaced(
+    text: str, expected: str, sign: str
+) -> None:
+    shown, clean = (
+        "".join(f"{sign}{line}\n" for line in one.split("\n")) for one in (text, expected)
+    )
+    assert redact(shown) == (clean, 1)
+    assert redact(clean) == (clean, 0)
+
+
 @pytest.mark.parametrize("cut", ["head", "tail"])
 def test_half_a_private_key_in_a_hunk_is_replaced(cut: str) -> None:
     whole = [f"+{line}" for line in SECRETS["private key"].splitlines()]
@@ -171,6 +214,17 @@ ORDINARY_TEXT = [
     'bypass = "k3y-of-nothing-9a8b7c"',
     'sk-learn = "sk-learn-contrib-project-templates"',
     'primary_key = models.CharField("identifier_of_model_1")',
+    'colours = ("v8Kq2mZx" "7Lr4Tn9W")',
+    'password = "correct-horse-" "battery-staple"',
+    'token = ("v8Kq2mZx" "7Lr4Tn9W", "name-of-it")',
+    'passwd_pattern = (r"^(?=.{8,64}$)(?=.*[A-Z])" r"(?=.*[a-z])")',
+    'authors = ("Jane", "JaneDoe1234")',
+    'auth = ("user", "password")',
+    'auth = ("user", "{password_of_user_1}")',
+    '"auth": ("basic", "bearer", "digest2fa")',
+    'extras = {"auth": ("django", "pyjwt>=2.0")}',
+    'check_auth("GET", "/v1/secrets")',
+    'auth = ("user", decrypted("v3ryS3cret"))',
 ]
 
 
@@ -186,6 +240,10 @@ HOSTILE = {
     "last lines of keys": "-----END RSA PRIVATE KEY-----\n" * 5_000,
     "beginnings of web tokens": "x.eyJ " + "-eyJ" * 100_000,
     "names without a value": "token = " * 20_000,
+    "parts of a literal": "token = " + '"a1" ' * 100_000,
+    "parts on lines": '"a1"\n' + ("+" + " " * 60 + '"a1"\n') * 20_000,
+    "pairs without an end": 'auth = ("user", "v3ryS3cret",\n' * 20_000,
+    "literals above white space": ('"v3ryS3cret"' + "\n" + " " * 90) * 10_000 + "auth",
 }
 
 
