@@ -11,14 +11,13 @@ from code2lora_lsp.errors import ModelMismatch, ModelMissing
 from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.history.secrets import REDACTION
 from code2lora_lsp.neural.backbone import Backbone
-from code2lora_lsp.neural.code2lora.checkpoint import (
+from code2lora_lsp.neural.code2lora.checkpoint import file_sha256, load_checkpoint
+from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraEvo, Code2LoraStatic
+from code2lora_lsp.neural.code2lora.manifest import (
     BACKBONE_ENCODER,
     CheckpointManifest,
-    file_sha256,
-    load_checkpoint,
     read_manifest,
 )
-from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraEvo, Code2LoraStatic
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.decoder_config import is_own_architecture, read_config_json
 from code2lora_lsp.neural.encoder import TextEncoder

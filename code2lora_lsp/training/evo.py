@@ -18,12 +18,8 @@ import torch
 
 from code2lora_lsp.config import ModelSettings
 from code2lora_lsp.neural.atomic_file import write_text
-from code2lora_lsp.neural.code2lora.checkpoint import (
-    BackboneReference,
-    CheckpointManifest,
-    Code2LoraCheckpoint,
-    save_checkpoint,
-)
+from code2lora_lsp.neural.code2lora.checkpoint import Code2LoraCheckpoint, save_checkpoint
+from code2lora_lsp.neural.code2lora.manifest import BackboneReference, CheckpointManifest
 from code2lora_lsp.neural.decoder import Decoder
 from code2lora_lsp.neural.decoder_config import DecoderConfig
 from code2lora_lsp.recipe import SOURCE_V1

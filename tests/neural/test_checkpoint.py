@@ -7,16 +7,14 @@ from safetensors.torch import load_file, save_file
 
 from code2lora_lsp.errors import ModelMismatch, ModelMissing
 from code2lora_lsp.neural.code2lora.checkpoint import (
-    MANIFEST_NAME,
     WEIGHTS_NAME,
-    BackboneReference,
     Code2LoraCheckpoint,
     file_sha256,
     load_checkpoint,
-    read_manifest,
     save_checkpoint,
 )
 from code2lora_lsp.neural.code2lora.commit_gru import CommitGruConfig
+from code2lora_lsp.neural.code2lora.manifest import MANIFEST_NAME, BackboneReference, read_manifest
 from tests.neural.tiny_code2lora import checkpoint, manifest, random_head
 
 

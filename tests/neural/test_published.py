@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from code2lora_lsp.errors import ModelMismatch, ModelMissing
-from code2lora_lsp.neural.code2lora.checkpoint import MANIFEST_NAME, load_checkpoint
+from code2lora_lsp.neural.code2lora.checkpoint import load_checkpoint
+from code2lora_lsp.neural.code2lora.manifest import MANIFEST_NAME
 from code2lora_lsp.neural.code2lora.published import import_published
 from code2lora_lsp.recipe import PUBLISHED_V2
 from tests.neural.tiny_code2lora import GRU, TYPE_DIMS, random_gru, random_head

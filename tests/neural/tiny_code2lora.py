@@ -2,13 +2,10 @@
 
 import torch
 
-from code2lora_lsp.neural.code2lora.checkpoint import (
-    BackboneReference,
-    CheckpointManifest,
-    Code2LoraCheckpoint,
-)
+from code2lora_lsp.neural.code2lora.checkpoint import Code2LoraCheckpoint
 from code2lora_lsp.neural.code2lora.commit_gru import CommitGru, CommitGruConfig
 from code2lora_lsp.neural.code2lora.lora_head import LoraHead, LoraHeadConfig
+from code2lora_lsp.neural.code2lora.manifest import BackboneReference, CheckpointManifest
 from code2lora_lsp.recipe import PUBLISHED_V2
 
 EMBEDDING_WIDTH = 12

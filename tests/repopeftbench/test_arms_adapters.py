@@ -7,12 +7,9 @@ import pytest
 import torch
 
 from code2lora_lsp.errors import GitReadFailed
-from code2lora_lsp.neural.code2lora.checkpoint import (
-    BackboneReference,
-    Code2LoraCheckpoint,
-    save_checkpoint,
-)
+from code2lora_lsp.neural.code2lora.checkpoint import Code2LoraCheckpoint, save_checkpoint
 from code2lora_lsp.neural.code2lora.commit_gru import CommitGru, CommitGruConfig
+from code2lora_lsp.neural.code2lora.manifest import BackboneReference
 from code2lora_lsp.neural.lora import LoraAdapter, LoraPair, Projection
 from code2lora_lsp.recipe import SOURCE_V1
 from code2lora_lsp.repopeftbench.arms.adapter_arm import Adapting

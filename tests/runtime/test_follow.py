@@ -11,14 +11,11 @@ from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.config import FollowSettings
 from code2lora_lsp.errors import GitReadFailed
 from code2lora_lsp.history.repository import Repository
-from code2lora_lsp.neural.code2lora.checkpoint import (
-    BackboneReference,
-    CheckpointManifest,
-    Code2LoraCheckpoint,
-)
+from code2lora_lsp.neural.code2lora.checkpoint import Code2LoraCheckpoint
 from code2lora_lsp.neural.code2lora.commit_gru import CommitGru, CommitGruConfig
 from code2lora_lsp.neural.code2lora.hypernetwork import Code2LoraEvo
 from code2lora_lsp.neural.code2lora.lora_head import LoraHead, LoraHeadConfig
+from code2lora_lsp.neural.code2lora.manifest import BackboneReference, CheckpointManifest
 from code2lora_lsp.recipe import SOURCE_V1
 from code2lora_lsp.runtime import models
 from code2lora_lsp.runtime.api import FollowState, ProgressBegan, ProgressEnded

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from code2lora_lsp.errors import ModelMismatch, ShapeMismatch
-from code2lora_lsp.neural.code2lora.checkpoint import CheckpointManifest, Code2LoraCheckpoint
+from code2lora_lsp.neural.code2lora.checkpoint import Code2LoraCheckpoint
 from code2lora_lsp.neural.code2lora.lora_head import LoraHead
+from code2lora_lsp.neural.code2lora.manifest import CheckpointManifest
 from code2lora_lsp.neural.lora import LoraAdapter, LoraPair, Projection
 
 

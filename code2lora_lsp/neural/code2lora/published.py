@@ -18,14 +18,10 @@ import torch
 from torch import Tensor
 
 from code2lora_lsp.errors import ModelMismatch, ModelMissing
-from code2lora_lsp.neural.code2lora.checkpoint import (
-    BackboneReference,
-    CheckpointManifest,
-    file_sha256,
-    write_checkpoint,
-)
+from code2lora_lsp.neural.code2lora.checkpoint import file_sha256, write_checkpoint
 from code2lora_lsp.neural.code2lora.commit_gru import CommitGruConfig
 from code2lora_lsp.neural.code2lora.lora_head import QWEN_CODER_1_5B_TYPE_DIMS, LoraHeadConfig
+from code2lora_lsp.neural.code2lora.manifest import BackboneReference, CheckpointManifest
 from code2lora_lsp.recipe import PUBLISHED_V2, Recipe
 
 PUBLISHED_BACKBONE = "Qwen/Qwen2.5-Coder-1.5B"
