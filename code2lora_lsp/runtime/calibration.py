@@ -30,7 +30,7 @@ N_TOKENS = 100_000
 FEWEST_TOKENS = 1_000
 
 TOKENS_PER_GAP = 500
-"""Asked for, per gap that the gates are fitted on; twice it is read, of about as many tokens."""
+"""One gap to fit the gates on for as many tokens asked for; it takes about as many to read it."""
 
 FEWEST_GAPS = 64
 
@@ -74,7 +74,7 @@ def calibrate(
         settings: device and threads.
         packages: each gives an equal share of the tokens.
         report: progress.
-        n_tokens: to be written into the statistics; the gates read about twice as many again.
+        n_tokens: to be written into the statistics; the gates take about as many again to read.
         output: ``None`` is where the server looks.
 
     Raises:

@@ -9,6 +9,7 @@ mixture in the backbone's place.
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -122,48 +123,71 @@ def _chained(weights: Tensor, backbone: Tensor, shares: Tensor, features: Tensor
     return p
 
 
-def score_windows(model: LoadedModel, table: NgramTable, windows: Sequence[GateWindow]) -> Scored:
-    """Read each window once and ask the table at every target token.
+class ReadWindow(NamedTuple):
+    """A gap with what the last layer gives before each token that is to be predicted.
+
+    Attributes:
+        outputs: [M, D]; what logits are made of, far smaller than these.
+    """
+
+    window: GateWindow
+    outputs: Tensor
+
+
+def read_windows(model: LoadedModel, windows: Sequence[GateWindow]) -> list[ReadWindow]:
+    """Read each window once.
 
     Raises:
         ModelMismatch: a ledger cannot write with this backbone, so its last layer is not read.
+    """
+    return [_read(model.backbone, window) for window in windows]
+
+
+def _read(decoder: Backbone, window: GateWindow) -> ReadWindow:
+    ids = torch.tensor([*window.prompt, *window.target[:-1]], device=decoder.device)
+    return ReadWindow(window, decoder.last_layer(ids[None]).output[0, len(window.prompt) - 1 :])
+
+
+def score_windows(model: LoadedModel, table: NgramTable, read: Sequence[ReadWindow]) -> Scored:
+    """Ask a table at every target token.
+
+    Raises:
         ValueError: no windows.
     """
     reader = Reader(table)
-    return Scored.join([_score(model.backbone, reader, window) for window in windows])
+    return Scored.join([_score(model.backbone, reader, one) for one in read])
 
 
 def score_near(
-    model: LoadedModel, whole: SharpMemory, shelf: Shelf, windows: Sequence[GateWindow]
+    model: LoadedModel, whole: SharpMemory, shelf: Shelf, read: Sequence[ReadWindow]
 ) -> Scored:
-    """The same of the near tables, after what ``whole`` leaves.
+    """Ask what is near each window, after what ``whole`` leaves.
 
     Raises:
-        ModelMismatch, ValueError: as ``score_windows``.
+        ValueError: no windows.
     """
 
-    def score(window: GateWindow) -> Scored:
-        chosen = shelf.like(window.prompt, N_BLOCKS)
-        return _score(model.backbone, near_text(whole.table, shelf, chosen), window, whole)
+    def score(one: ReadWindow) -> Scored:
+        chosen = shelf.like(one.window.prompt, N_BLOCKS)
+        return _score(model.backbone, near_text(whole.table, shelf, chosen), one, whole)
 
-    return Scored.join([score(window) for window in windows])
+    return Scored.join([score(one) for one in read])
 
 
 def _score(
     decoder: Backbone,
     reader: Reader | NearText,
-    window: GateWindow,
+    read: ReadWindow,
     whole: SharpMemory | None = None,
 ) -> Scored:
+    window = read.window
     n_orders, n_target = reader.longest, len(window.target)
     scored = Scored(
         np.zeros(n_target),
         np.zeros((n_target, n_orders)),
         np.zeros((n_target, n_orders, len(FEATURES))),
     )
-    ids = torch.tensor([*window.prompt, *window.target[:-1]], device=decoder.device)
-    outputs = decoder.last_layer(ids[None]).output[0, len(window.prompt) - 1 :]
-    rows = torch.log_softmax(decoder.logits(outputs), dim=-1)  # [M, V]
+    rows = torch.log_softmax(decoder.logits(read.outputs), dim=-1)  # [M, V]
     context = list(window.before)
     for place, (token, row) in enumerate(zip(window.target, rows, strict=True)):
         log_p = whole.mixed(row, context) if whole else row
@@ -229,25 +253,26 @@ def fit_gates(
     """The gate of the whole table, and that of what is near.
 
     Args:
-        model: the backbone; every window is read twice.
+        model: the backbone.
         texts: one per repository.
         backbone: its fingerprint.
-        report: how many repositories were read, and how many times one is.
+        report: of how many repositories the gaps were read, and of how many they will be.
 
     Raises:
-        ModelMismatch: as ``score_windows``.
+        ModelMismatch: as ``read_windows``.
         ValueError: no texts.
     """
-    parts: list[Scored] = []
+    read: list[list[ReadWindow]] = []
     for text in texts:
-        parts.append(score_windows(model, text.table, text.windows))
-        report(len(parts), 2 * len(texts))
+        read.append(read_windows(model, text.windows))
+        report(len(read), len(texts))
+    together = list(zip(texts, read, strict=True))
+    parts = [score_windows(model, text.table, windows) for text, windows in together]
     whole = fit_gate(Scored.join(parts), backbone)
-    near_parts: list[Scored] = []
-    for text in texts:
-        memory = SharpMemory(text.table, whole)
-        near_parts.append(score_near(model, memory, text.shelf, text.windows))
-        report(len(texts) + len(near_parts), 2 * len(texts))
+    near_parts = [
+        score_near(model, SharpMemory(text.table, whole), text.shelf, windows)
+        for text, windows in together
+    ]
     near = fit_gate(Scored.join(near_parts), backbone)
     return [
         FittedGate(whole, fitted_on(parts, whole)),

@@ -16,6 +16,7 @@ from code2lora_lsp.runtime.gate_fit import (
     Scored,
     fit_gate,
     mean_nats,
+    read_windows,
     score_near,
     score_windows,
 )
@@ -85,7 +86,7 @@ def test_what_is_fitted_is_what_serving_mixes(model):
     table = NgramTable.empty(300, "tiny").with_changes([encode(ENGINE), encode(WHEELS)])
     before, target = encode("engine = build_engine("), encode('"diesel")\n')
     window = GateWindow((model.tokenizer.fim_tokens().end_of_text, *before), before, target)
-    scored = score_windows(model, table, [window])
+    scored = score_windows(model, table, read_windows(model, [window]))
     gate = fit_gate(scored, "x")
     memory, total = SharpMemory(table, gate), 0.0
     cache = model.backbone.new_cache(200)
@@ -174,9 +175,9 @@ def test_what_is_near_is_scored_as_it_is_mixed(model):
         f"f{i}.py": f"def only_in_{i}(x):\n    return only_in_{i}(x + {i})\n" for i in range(24)
     }
     text = gate_fit.gate_text(model, Sources.of("a/one", files), 6)
-    whole = fit_gate(score_windows(model, text.table, text.windows), "x")
-    memory = SharpMemory(text.table, whole)
-    scored = score_near(model, memory, text.shelf, text.windows)
+    read = read_windows(model, text.windows)
+    memory = SharpMemory(text.table, fit_gate(score_windows(model, text.table, read), "x"))
+    scored = score_near(model, memory, text.shelf, read)
     near = NearMemory(memory, text.shelf, fit_gate(scored, "x"))
     total = 0.0
     for window in text.windows:
