@@ -23,7 +23,7 @@ CURSOR = "▏"
 HELPER = '''"""What the demo commits: a helper the repository did not have before."""
 
 
-def adapter_line(adapter_commit, commits_behind):
+def freshness_line(adapter_commit, commits_behind):
     """One line about how fresh the adapter is."""
     if commits_behind == 0:
         return f"adapter @ {adapter_commit[:7]}"
