@@ -188,7 +188,9 @@ def _decoded(commit_id: str, stored: Mapping[str, Tensor], shape: LedgerShape) -
     return LedgerState(
         commit_id, blocks, written, statistics, table, True, chosen, int(n_moved),
         Ladder(tuple(stored["ladder"])), int(n_since_ladder),
-        decoded_shelf(stored, blocks.taken_by(shape.table_share(blocks)).known),
+        decoded_shelf(
+            stored, blocks.taken_by(shape.table_share(blocks)).known, shape.vocabulary_size
+        ),
     )  # fmt: skip
 
 

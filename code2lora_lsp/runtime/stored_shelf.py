@@ -26,12 +26,15 @@ def encoded_shelf(shelf: Shelf, known: Mapping[str, KnownBlock]) -> dict[str, Te
     return {"shelf.ids": torch.from_numpy(joined), "shelf.lengths": torch.from_numpy(lengths)}
 
 
-def decoded_shelf(stored: Mapping[str, Tensor], shelved: Mapping[str, KnownBlock]) -> Shelf:
+def decoded_shelf(
+    stored: Mapping[str, Tensor], shelved: Mapping[str, KnownBlock], vocabulary_size: int
+) -> Shelf:
     """What ``encoded_shelf`` made arrays of.
 
     Args:
         stored: the arrays, among others.
         shelved: the blocks of the shelf, in the order they were known in.
+        vocabulary_size: token ids are below it.
 
     Raises:
         KeyError, ValueError: the arrays are damaged, or of other blocks.
@@ -39,6 +42,8 @@ def decoded_shelf(stored: Mapping[str, Tensor], shelved: Mapping[str, KnownBlock
     ids, lengths = stored["shelf.ids"].numpy(), stored["shelf.lengths"].numpy()
     if len(ids) != lengths.sum():
         raise ValueError(f"{len(ids)} token ids on the shelf, want {lengths.sum()}")
+    if len(ids) and not BETWEEN <= ids.min() <= ids.max() < vocabulary_size:
+        raise ValueError(f"ids {ids.min()} to {ids.max()} on the shelf; below {vocabulary_size}")
     codes = np.split(ids, lengths.cumsum()[:-1]) if len(lengths) else []
     return Shelf(
         {

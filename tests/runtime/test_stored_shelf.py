@@ -24,11 +24,11 @@ def shelf():
 
 
 def test_a_shelf_comes_back_as_it_was():
-    assert_same_shelf(decoded_shelf(encoded_shelf(shelf(), KNOWN), SHELVED), shelf())
+    assert_same_shelf(decoded_shelf(encoded_shelf(shelf(), KNOWN), SHELVED, 8), shelf())
 
 
 def test_an_empty_one_too():
-    assert decoded_shelf(encoded_shelf(Shelf({}), KNOWN), {}).blocks == {}
+    assert decoded_shelf(encoded_shelf(Shelf({}), KNOWN), {}, 8).blocks == {}
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,17 @@ def test_arrays_of_another_shelf_are_refused(damage):
     stored = encoded_shelf(shelf(), KNOWN)
     assert len(stored["shelf.ids"]) == 12
     with pytest.raises(ValueError, match=r"shelf|zip"):
-        decoded_shelf(stored | damage, SHELVED)
+        decoded_shelf(stored | damage, SHELVED, 8)
+
+
+@pytest.mark.parametrize("token_id", [-2, 8, 2**31 - 1])
+def test_ids_that_are_no_tokens_are_refused(token_id):
+    stored = encoded_shelf(shelf(), KNOWN)
+    stored["shelf.ids"][1] = token_id
+    with pytest.raises(ValueError, match=f"ids .*{token_id}.* on the shelf"):
+        decoded_shelf(stored, SHELVED, 8)
 
 
 def test_a_state_without_a_shelf_is_refused():
     with pytest.raises(KeyError):
-        decoded_shelf({}, SHELVED)
+        decoded_shelf({}, SHELVED, 8)
