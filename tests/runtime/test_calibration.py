@@ -80,6 +80,9 @@ def test_one_folder_holds_statistics_gate_and_what_they_are_of(made, llama):
     assert [load_gate(path, fingerprint).backbone for path in gate_files(made.folder)] == [
         fingerprint, fingerprint,
     ]  # fmt: skip
+    assert [json.loads(path.read_text())["fitted_on"] for path in gate_files(made.folder)] == (
+        made.gates
+    )
     whole, near = (gate["nats_per_token"] for gate in made.gates)
     assert near["mixed"] <= near["mixed with the whole table"] == whole["mixed"]
     assert whole["mixed"] < whole["backbone"]

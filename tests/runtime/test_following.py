@@ -9,6 +9,7 @@ import pytest
 from code2lora_lsp.config import FollowSettings, ModelSettings, Settings, models_root
 from code2lora_lsp.errors import ModelMismatch, ModelMissing
 from code2lora_lsp.runtime.following import chosen, describe, load_following, stored_progress
+from code2lora_lsp.runtime.ledger_folders import gate_files
 from code2lora_lsp.runtime.ledger_models import LedgerModels
 from code2lora_lsp.runtime.model_loading import load_model
 from code2lora_lsp.runtime.models import FollowModels, StoredProgress
@@ -67,6 +68,19 @@ def test_a_backbone_without_statistics_or_checkpoint_is_followed_with_nothing(co
     asked = replace(copied, model=replace(copied.model, hypernetwork="ledger"))
     with pytest.raises(ModelMissing, match="holds no ledger"):
         describe(asked, chosen(asked))
+
+
+def test_a_gate_for_what_is_near_opens_nothing_alone(copied, tmp_path):
+    folder = tmp_path / "nano-ledger"
+    whole, near = gate_files(folder)
+    assert (whole.name, near.name) == ("gate.json", "near-gate.json")
+    near.rename(tmp_path / "away")
+    with pytest.raises(ModelMissing, match=r"lacks near-gate\.json"):
+        describe(copied, chosen(copied))
+    assert gate_files(folder) == [whole]
+    (tmp_path / "away").rename(near)
+    whole.unlink()
+    assert gate_files(folder) == []
 
 
 def test_a_ledger_of_another_backbone_or_damaged_is_refused(copied, tmp_path):

@@ -323,6 +323,20 @@ def test_above_the_budget_a_share_is_written_that_only_a_power_of_two_changes(re
     assert_is_its_tree(following.state(), repo, tmp_path, "twice", most_tokens=total // 3)
 
 
+def test_above_its_own_budget_the_table_counts_a_share_and_the_shelf_holds_it(repo, tmp_path):
+    repo.commit("big.py", source(*range(60), name="carts"))
+    budget = {"most_table_tokens": fresh(repo, tmp_path).blocks.n_tokens // 3}
+    following = LedgerFollowing(repo, tmp_path / "states", **budget)
+    state = following.state()
+    assert 0 < len(state.shelf.blocks) < len(state.blocks.known) / 2
+    assert state.written == state.blocks
+    repo.commit("more.py", source(61, 62, 63, 64, 65, name="carts"))
+    after = following.state()
+    assert_is_its_tree(after, repo, tmp_path, **budget)
+    restarted = LedgerFollowing(repo, tmp_path / "states", **budget)
+    assert restarted.written_by(lambda: assert_same_bits(restarted.state(), after)) == []
+
+
 class AfterSomeBlocks(Cancellation):
     """Cancels at the n-th check."""
 

@@ -12,7 +12,13 @@ from code2lora_lsp.text.blocks import Block
 from code2lora_lsp.text.views import counted_texts
 from tests.fakes import ByteTokenizer
 from tests.gitrepo import GitRepo
-from tests.runtime.ledger_following import LedgerFollowing, fresh, source, tiny_models
+from tests.runtime.ledger_following import (
+    LedgerFollowing,
+    assert_same_shelf,
+    fresh,
+    source,
+    tiny_models,
+)
 
 
 def test_on_the_way_the_table_is_known_first_and_the_end_is_the_tree(repo, following, monkeypatch):
@@ -40,6 +46,7 @@ def test_edits_are_known_and_leave_no_trace(repo, following, tmp_path):
     repo.commit("m0.py", edited["m0.py"])
     as_committed = LedgerFollowing(repo, tmp_path / "fresh").knowledge()
     assert found.knowledge.sharp.memory_id == as_committed.sharp.memory_id
+    assert_same_shelf(found.knowledge.sharp.shelf, as_committed.sharp.shelf)
     repo.reset(head)
     assert following.follower._state is state
     back = following.follower.edited(

@@ -92,9 +92,11 @@ def test_where_nothing_resembles_the_text_the_whole_table_is_left_alone():
 
 def test_the_same_place_has_the_same_answer_whatever_was_asked_between():
     memory = memory_of(BLOCKS)
-    first = memory.near([1], None).mixed(uniform(), [1, 2])
+    before = memory.near([1], None)
+    first = before.mixed(uniform(), [1, 2])
     memory.near([5], None)
     again = memory.near([1], None)
+    assert again is not before, "only the last place is kept"
     assert torch.equal(again.mixed(uniform(), [1, 2]), first)
     assert memory.near([1, 9], None) is again, "the same blocks are near"
 

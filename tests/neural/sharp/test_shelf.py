@@ -56,9 +56,19 @@ def test_blocks_are_found_by_what_they_share_with_the_text():
     assert shelf.like([2], 9) == ["d", "b"], "the smaller one is more like it"
 
 
-def test_scores_are_those_of_the_equation():
-    shelf = shelf_of(a=ENGINE, b=WHEELS, c=COMMON, d=TYRES)
-    seen = {1, 2, 3, 5}
+def test_of_blocks_alike_that_of_the_likest_file_comes_first():
+    beside = block("near.py", [7, 8, 9])
+    shelf = shelf_of(a=block("far.py", [1, 2, 3]), b=block("near.py", [1, 2, 3]), c=beside)
+    assert shelf.like([1, 2, 3, 7], 2) == ["b", "c"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_scores_are_those_of_the_equation(seed):
+    rng = np.random.default_rng(seed)
+    texts = [rng.integers(0, 40, rng.integers(1, 30)) for _ in range(16)]
+    shelf = shelf_of(**{f"{n:02}": block(f"{n % 5}.py", text) for n, text in enumerate(texts)})
+    in_sight = rng.integers(0, 40, 12).tolist()
+    seen = set(in_sight)
 
     def summed(tokens, all_of_them, small):
         def idf(token):
@@ -76,7 +86,9 @@ def test_scores_are_those_of_the_equation():
         * summed(of_blocks[i], list(of_blocks.values()), 5)
         for i, found in shelf.blocks.items()
     }  # fmt: skip
-    assert shelf.like([5, 3, 2, 1, 1, 1], 9) == sorted(scores, key=scores.__getitem__, reverse=True)
+    likest = sorted(filter(scores.get, scores), key=scores.__getitem__, reverse=True)
+    assert shelf.like(in_sight, 99) == likest
+    assert shelf.like(in_sight, 5) == likest[:5]
 
 
 def test_the_documents_own_blocks_are_left_out():
