@@ -181,5 +181,9 @@ class _Index:
         scores = self.in_files.shared(wanted)[self.file_of] ** 2 * self.in_blocks.shared(wanted)
         if but is not None and but in self.files:
             scores[self.file_of == self.files[but]] = 0.0
-        best = np.argsort(-scores, kind="stable")[:n_blocks]
-        return [self.ids[at] for at in best.tolist() if scores[at] > 0]
+        found = np.flatnonzero(scores)
+        if len(found) > n_blocks:  # sorting them all costs as much as scoring them
+            least = np.partition(scores[found], -n_blocks)[-n_blocks]
+            found = found[scores[found] >= least]
+        best = found[np.argsort(-scores[found], kind="stable")][:n_blocks]
+        return [self.ids[at] for at in best.tolist()]

@@ -109,6 +109,12 @@ def test_blocks_without_tokens_are_no_trouble():
     assert shelf_of(a=block("a.py", [])).like([1], 9) == []
 
 
+def test_of_blocks_that_resemble_it_alike_the_first_by_id_are_taken():
+    shelf = shelf_of(**{i: block(f"{i}.py", [1, 2, 3]) for i in "fbdace"}, z=WHEELS)
+    assert shelf.like([1, 2, 3], 4) == ["a", "b", "c", "d"]
+    assert shelf.like([4], 4) == ["z"]
+
+
 def test_the_order_blocks_came_in_changes_nothing():
     one = shelf_of(a=WHEELS, b=replace(WHEELS, path="x.py"), c=ENGINE)
     other = shelf_of(c=ENGINE, b=replace(WHEELS, path="x.py"), a=WHEELS)
