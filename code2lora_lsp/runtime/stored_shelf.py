@@ -6,11 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from code2lora_lsp.neural.sharp.shelf import Ids, Shelf, ShelvedBlock
+from code2lora_lsp.neural.sharp.shelf import BETWEEN, Ids, Shelf, ShelvedBlock
 from code2lora_lsp.runtime.block_tally import KnownBlock
-
-BETWEEN = -1
-"""Stands before each text of a block; no token has this id."""
 
 
 def encoded_shelf(shelf: Shelf, known: Mapping[str, KnownBlock]) -> dict[str, Tensor]:
