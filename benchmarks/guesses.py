@@ -22,7 +22,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from code2lora_lsp.cancellation import Cancellation, Deadline
 from code2lora_lsp.config import Settings, models_root
 from code2lora_lsp.history.repository import Repository
+from code2lora_lsp.neural.mixing import Mixer
 from code2lora_lsp.neural.session import DecodeSession
 from code2lora_lsp.runtime.api import Completion, CompletionRequest, Trigger
 from code2lora_lsp.runtime.completer import Completer
@@ -175,11 +176,22 @@ def places(files: dict[str, str], count: int) -> Iterator[Place]:
 class WithoutGuesses:
     """A mixer that is not asked what comes."""
 
-    def __init__(self, mixer: Sharp) -> None:
+    def __init__(self, mixer: Mixer) -> None:
         self.mixed = mixer.mixed
 
     def likely(self, _context: object) -> None:
         return None
+
+
+class NeverGuessing:
+    """A memory whose mixers are not asked what comes."""
+
+    def __init__(self, sharp: Sharp) -> None:
+        self._sharp = sharp
+        self.memory_id, self.size_bytes = sharp.memory_id, sharp.size_bytes
+
+    def near(self, in_sight: Sequence[int], path: str | None) -> Mixer:
+        return WithoutGuesses(self._sharp.near(in_sight, path))
 
 
 class Asked:
@@ -199,7 +211,7 @@ class Asked:
         )
         sharp = knowledge.sharp
         if sharp is not None:
-            self._completer.bind(WithoutGuesses(sharp) if source == "prompt" else sharp)
+            self._completer.bind(NeverGuessing(sharp) if source == "prompt" else sharp)
 
     def ask(self, place: Place, counts: Counts) -> Completion | None:
         """The suggestion at a place, if any."""
