@@ -140,9 +140,6 @@ class Share:
         return int(block_id[: HASH_BITS // 4], 16) >> (HASH_BITS - self.halvings) == 0
 
 
-ALL = Share(0)
-
-
 def held_out(tally: BlockTally, most_tokens: int) -> list[str]:
     """Blocks to choose a step on: about a tenth, of test files if these have twice as many tokens.
 

@@ -23,9 +23,8 @@ from code2lora_lsp.neural.sharp.memory import SharpMemory
 from code2lora_lsp.neural.sharp.near import N_BLOCKS, NearText, near_text
 from code2lora_lsp.neural.sharp.shelf import Shelf
 from code2lora_lsp.neural.sharp.table import NgramTable
-from code2lora_lsp.runtime.block_tally import ALL, pieces_of
 from code2lora_lsp.runtime.gate_windows import GateWindow, windows_of
-from code2lora_lsp.runtime.ledger_work import counted, shelved
+from code2lora_lsp.runtime.ledger_work import remembered_anew
 from code2lora_lsp.runtime.model_loading import LoadedModel
 from code2lora_lsp.runtime.sources import Sources
 from code2lora_lsp.text.blocks import blocks_of
@@ -239,9 +238,8 @@ def gate_text(model: LoadedModel, repository: Sources, n_windows: int) -> GateTe
     if not windows:
         return None
     blocks = (block for path, text in files[n_hidden:] for block in blocks_of(path, text))
-    pieces = pieces_of(blocks, model.tokenizer)
-    empty = NgramTable.empty(model.backbone.vocabulary_size, model.name)
-    return GateText(counted(empty, ALL, pieces), shelved(Shelf({}), ALL, pieces), windows)
+    table, shelf = remembered_anew(blocks, model.tokenizer)
+    return GateText(table, shelf, windows)
 
 
 def fit_gates(

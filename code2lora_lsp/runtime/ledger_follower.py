@@ -35,7 +35,7 @@ from code2lora_lsp.runtime.ledger_state import (
     LedgerStates,
     check_sums,
 )
-from code2lora_lsp.runtime.ledger_work import Work, WorkPlanner, counted, shelved
+from code2lora_lsp.runtime.ledger_work import Work, WorkPlanner, remembered
 from code2lora_lsp.runtime.ledger_writer import LedgerWriter
 from code2lora_lsp.runtime.tree_texts import TreeTexts
 from code2lora_lsp.text.blocks import changed_blocks
@@ -122,9 +122,7 @@ class LedgerFollower:
             statistics = statistics - sums
         for _, sums in self._writer.sums(share.among(added), state.ladder, cancellation):
             statistics = statistics + sums
-        table = counted(state.table, table_share, added, removed)
-        shelf = shelved(state.shelf, table_share, added, removed)
-        return replace(state, statistics=statistics, table=table, shelf=shelf)
+        return remembered(replace(state, statistics=statistics), table_share, added, removed)
 
     def _at(self, commit_id: str) -> LedgerState | None:
         """The last state, if it is whole and of this commit."""

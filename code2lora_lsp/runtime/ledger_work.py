@@ -16,7 +16,7 @@ from code2lora_lsp.runtime.block_tally import BlockTally, Piece, Share, pieces_o
 from code2lora_lsp.runtime.ledger_reader import in_writing_order
 from code2lora_lsp.runtime.ledger_state import LedgerShape, LedgerState
 from code2lora_lsp.runtime.tree_texts import TreeTexts
-from code2lora_lsp.text.blocks import blocks_of, changed_blocks
+from code2lora_lsp.text.blocks import Block, blocks_of, changed_blocks
 from code2lora_lsp.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -74,11 +74,9 @@ class WorkPlanner:
         share, table_share = self._shape.shares(blocks)
         if (share, table_share) != self._shape.shares(start.blocks):
             return None
-        goal = replace(
-            start, commit_id=head, blocks=blocks,
-            table=counted(start.table, table_share, added, removed),
-            shelf=shelved(start.shelf, table_share, added, removed),
-        )  # fmt: skip
+        goal = remembered(
+            replace(start, commit_id=head, blocks=blocks), table_share, added, removed
+        )
         if not start.is_complete:
             return self._resumed(start, goal, removed, cancellation)
         additions = in_writing_order(share.among(added), blocks)
@@ -94,10 +92,7 @@ class WorkPlanner:
         blocks = BlockTally({}).with_changes(pieces)
         share, table_share = self._shape.shares(blocks)
         start = replace(self._shape.empty(head), ladder=self.first_ladder)
-        goal = replace(
-            start, blocks=blocks, table=counted(start.table, table_share, pieces),
-            shelf=shelved(start.shelf, table_share, pieces),
-        )  # fmt: skip
+        goal = remembered(replace(start, blocks=blocks), table_share, pieces)
         wanted = blocks.taken_by(share)
         return Work(start, goal, [], in_writing_order(share.among(pieces), wanted))
 
@@ -122,21 +117,26 @@ class WorkPlanner:
             yield from pieces_of(blocks_of(path, text), self._tokenizer)
 
 
-def counted(
-    table: NgramTable, share: Share, added: Iterable[Piece], removed: Iterable[Piece] = ()
-) -> NgramTable:
-    """A table after the blocks of its share came and went."""
-    return table.with_changes(_counted_ids(share.among(added)), _counted_ids(share.among(removed)))
+def remembered(
+    state: LedgerState, share: Share, added: Iterable[Piece], removed: Iterable[Piece] = ()
+) -> LedgerState:
+    """With table and shelf after the blocks of their share came and went."""
+    came, went = share.among(added), share.among(removed)
+    return replace(
+        state,
+        table=state.table.with_changes(_counted_ids(came), _counted_ids(went)),
+        shelf=state.shelf.with_changes(_shelved(came), _shelved(went)),
+    )
 
 
-def shelved(
-    shelf: Shelf, share: Share, added: Iterable[Piece], removed: Iterable[Piece] = ()
-) -> Shelf:
-    """The blocks that a table counts, after the same came and went."""
-    return shelf.with_changes(_as_shelved(share.among(added)), _as_shelved(share.among(removed)))
+def remembered_anew(blocks: Iterable[Block], tokenizer: Tokenizer) -> tuple[NgramTable, Shelf]:
+    """Table and shelf of all these blocks, for who has no state."""
+    pieces = pieces_of(blocks, tokenizer)
+    empty = NgramTable.empty(tokenizer.vocabulary_size, tokenizer.name)
+    return empty.with_changes(_counted_ids(pieces)), Shelf({}).with_changes(_shelved(pieces))
 
 
-def _as_shelved(pieces: Iterable[Piece]) -> Iterator[tuple[str, ShelvedBlock]]:
+def _shelved(pieces: Iterable[Piece]) -> Iterator[tuple[str, ShelvedBlock]]:
     for piece in pieces:
         texts = tuple(np.array(ids, np.int32) for ids in piece.counted_ids)
         yield piece.block_id, ShelvedBlock(piece.path, texts)

@@ -9,9 +9,10 @@ from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.neural.sharp.evidence import FEATURES
 from code2lora_lsp.neural.sharp.gate import Gate, save_gate
 from code2lora_lsp.repopeftbench.arms.adapter_arm import Adapting
+from code2lora_lsp.repopeftbench.arms.arm import Cost
 from code2lora_lsp.repopeftbench.arms.known_tree import KnownFile, KnownTree, read_known_tree
 from code2lora_lsp.repopeftbench.arms.plain import BackboneArm
-from code2lora_lsp.repopeftbench.arms.sharp import SharpArm, counted_of
+from code2lora_lsp.repopeftbench.arms.sharp import PreparedSharp, SharpArm, counted_of
 from code2lora_lsp.runtime.models import backbone_fingerprint
 from tests.fakes import random_adapter
 from tests.repopeftbench.tiny_bench import SMALL, garage_item
@@ -99,6 +100,18 @@ def test_what_is_near_is_mixed_in_where_there_is_a_gate_for_it(
     answers = [arm.prepare(garage).answer([item])[0] for arm in (whole, near)]
     assert answers[1].target_nats < answers[0].target_nats
     assert answers[1].prompt_tokens == answers[0].prompt_tokens
+
+
+def test_a_memory_is_asked_for_the_items_place(scorer, garage):
+    item, asked = garage_item(garage), []
+
+    class Asked:
+        def near(self, in_sight, path):
+            asked.append((tuple(in_sight), path))
+
+    PreparedSharp(scorer, Cost(0.0), Asked(), None).answer([item])
+    prompt = scorer.prompts.make(item, budget_tokens=scorer.prompt_budget(item.target))
+    assert asked == [(prompt.token_ids, item.path)]
 
 
 def test_beside_an_adapter_both_are_at_work_and_both_are_paid_for(

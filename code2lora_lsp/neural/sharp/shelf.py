@@ -110,7 +110,7 @@ class Shelf:
         That takes tens of milliseconds, a few hundred for four million tokens; twice to three
         times as long where all blocks are new.
         """
-        _ = self.size_bytes, self.shelf_id
+        _ = self._index, self.size_bytes, self.shelf_id
         return self
 
     @cached_property

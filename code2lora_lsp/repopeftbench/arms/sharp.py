@@ -20,10 +20,9 @@ from code2lora_lsp.repopeftbench.arms.arm import Answer, Cost, Prepared, Target
 from code2lora_lsp.repopeftbench.arms.known_tree import KnownTree, read_known_tree
 from code2lora_lsp.repopeftbench.items import Item
 from code2lora_lsp.repopeftbench.scoring import Scorer
-from code2lora_lsp.runtime.block_tally import ALL, pieces_of
 from code2lora_lsp.runtime.knowledge import Sharp
 from code2lora_lsp.runtime.ledger_reader import BESIDE_TABLE
-from code2lora_lsp.runtime.ledger_work import counted, shelved
+from code2lora_lsp.runtime.ledger_work import remembered_anew
 from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.text.blocks import blocks_of
 from code2lora_lsp.text.tokenizer import Tokenizer
@@ -32,9 +31,7 @@ from code2lora_lsp.text.tokenizer import Tokenizer
 def counted_of(tree: KnownTree, tokenizer: Tokenizer) -> tuple[NgramTable, Shelf]:
     """Every block of a tree, counted as serving counts it, and by itself."""
     blocks = (block for file in tree.files for block in blocks_of(file.path, file.text))
-    pieces = pieces_of(blocks, tokenizer)
-    empty = NgramTable.empty(tokenizer.vocabulary_size, tokenizer.name)
-    return counted(empty, ALL, pieces), shelved(Shelf({}), ALL, pieces)
+    return remembered_anew(blocks, tokenizer)
 
 
 def _beside_table(adapter: LoraAdapter | None) -> LoraAdapter | None:
