@@ -190,8 +190,8 @@ class NeverGuessing:
         self._sharp = sharp
         self.memory_id, self.size_bytes = sharp.memory_id, sharp.size_bytes
 
-    def near(self, in_sight: Sequence[int], path: str | None) -> Mixer:
-        return WithoutGuesses(self._sharp.near(in_sight, path))
+    def near(self, in_sight: Sequence[int]) -> Mixer:
+        return WithoutGuesses(self._sharp.near(in_sight))
 
 
 class Asked:

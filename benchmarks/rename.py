@@ -96,7 +96,7 @@ class Asked:
         wanted = self._model.tokenizer.encode(typed + word)
         logits = [self._session.feed(prompt, lambda: None).logits]
         logits += [self._session.advance(token) for token in wanted[:-1]]
-        mixer = knowledge.sharp.near(prompt, None) if knowledge.sharp else None
+        mixer = knowledge.sharp.near(prompt) if knowledge.sharp else None
         return sum(self._decoding.nats(prompt, typed, wanted, logits, mixer))
 
 

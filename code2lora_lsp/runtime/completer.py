@@ -177,7 +177,7 @@ class Completer:
         is_asked_for = question.is_asked_for
         writing = Writing(
             prompt.token_ids, typed, question.gap, None if is_asked_for else self._chooser,
-            self._mixer(prompt, request.path), deadline, check,
+            self._mixer(prompt), deadline, check,
         )  # fmt: skip
         built_s = time.perf_counter()
         before_reading(0 if is_asked_for else self._wasted_by_next_key(prompt))
@@ -216,8 +216,8 @@ class Completer:
         self._shown.remember(request.document.uri, shown)
         return _offer(question, shown, adapter_commit, timings)
 
-    def _mixer(self, prompt: FimPrompt, path: str | None) -> Mixer | None:
-        return self._sharp.near(prompt.token_ids, path) if self._sharp else None
+    def _mixer(self, prompt: FimPrompt) -> Mixer | None:
+        return self._sharp.near(prompt.token_ids) if self._sharp else None
 
     def _wasted_by_next_key(self, prompt: FimPrompt) -> int:
         """Tokens yet to be read that stand behind what changes: in PSM order, the suffix."""

@@ -15,11 +15,8 @@ STILL_READING = "the tree is still being read; try again when the status says it
 class Sharp(Protocol):
     """Exact continuations of a tree, to be mixed in while decoding (``neural.sharp``)."""
 
-    def near(self, in_sight: Sequence[int], path: str | None) -> Mixer:
-        """What to mix in where the prompt is ``in_sight``, token ids, of the document ``path``.
-
-        A function of these two and of the tree; ``path`` is relative to the tree's root.
-        """
+    def near(self, in_sight: Sequence[int]) -> Mixer:
+        """What to mix in where ``in_sight`` is the prompt, token ids: of it and the tree only."""
 
     @property
     def memory_id(self) -> str:

@@ -56,11 +56,10 @@ class LineScores:
 
 @dataclass(frozen=True)
 class _Asked:
-    """One passage as token ids, the prompt and what is to be written, and the path of its file."""
+    """One passage as token ids: the prompt, and what is to be written."""
 
     prompt: tuple[int, ...]
     wanted: tuple[int, ...]
-    path: str | None
 
 
 class LineScoring:
@@ -68,7 +67,7 @@ class LineScoring:
 
     def __init__(self, unscored: Unscored, on_done: Callable[[Unscored, LineScores], None]) -> None:
         """``on_done`` is called once, on the thread that scored; it must only hand over."""
-        self._unscored, self._on_done = unscored, on_done
+        self.unscored, self._on_done = unscored, on_done
         self._spent_s = 0.0
         self._without: list[float] = []
         self._with: list[float] = []
@@ -90,13 +89,13 @@ class LineScoring:
             self._spent_s += time.monotonic() - started_s
         asked = asked[: len(self._without)]
         n_tokens = sum(len(one.wanted) for one in asked)
-        before = self._unscored.before
+        before = self.unscored.before
         session.bind(before.adapter)
         for one in asked[len(self._with) :]:
             self._with.append(_nats(session, decoding, one, before, check))
         if n_tokens:
             without, with_it = (math.fsum(nats) / n_tokens for nats in (self._without, self._with))
-            self._on_done(self._unscored, LineScores(without, with_it, n_tokens))
+            self._on_done(self.unscored, LineScores(without, with_it, n_tokens))
 
     def _asked(self, model: LoadedModel) -> list[_Asked]:
         """The same ones each time. Passages begin with a line, so nothing is typed already."""
@@ -104,12 +103,12 @@ class LineScoring:
         prompts = PromptBuilder(model.tokenizer, model.order, room, SUFFIX_TOKENS)
         asked: list[_Asked] = []
         left = MOST_TOKENS
-        for passage in self._unscored.passages:
+        for passage in self.unscored.passages:
             if left <= 0:
                 break
             prompt = prompts.build(passage.place, passage.before, passage.after, passage.path)
             wanted = model.tokenizer.encode(passage.text)[: min(left, MOST_PASSAGE_TOKENS)]
-            asked.append(_Asked(prompt.token_ids, tuple(wanted), passage.path))
+            asked.append(_Asked(prompt.token_ids, tuple(wanted)))
             left -= len(wanted)
         return asked
 
@@ -134,5 +133,5 @@ def _nats(
             yield session.advance(token)
 
     sharp = knowledge.sharp if knowledge else None
-    mixer = sharp.near(asked.prompt, asked.path) if sharp else None
+    mixer = sharp.near(asked.prompt) if sharp else None
     return math.fsum(decoding.nats(asked.prompt, "", asked.wanted, logits(), mixer))

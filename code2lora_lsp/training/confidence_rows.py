@@ -160,7 +160,7 @@ def _written(
         kept, typed = decoding.healer.split(gap.before)
         prompt = prompts.build(f"{name}/{path}", kept, gap.after, path)
         sharp = knowledge.sharp if knowledge else None
-        mixer = sharp.near(prompt.token_ids, path) if sharp else None
+        mixer = sharp.near(prompt.token_ids) if sharp else None
         writing = Writing(
             prompt.token_ids, typed, gap, None, mixer, Deadline(600.0), check=lambda: None
         )

@@ -102,16 +102,16 @@ def test_what_is_near_is_mixed_in_where_there_is_a_gate_for_it(
     assert answers[1].prompt_tokens == answers[0].prompt_tokens
 
 
-def test_a_memory_is_asked_for_the_items_place(scorer, garage):
+def test_a_memory_is_asked_for_what_is_near_the_prompt(scorer, garage):
     item, asked = garage_item(garage), []
 
     class Asked:
-        def near(self, in_sight, path):
-            asked.append((tuple(in_sight), path))
+        def near(self, in_sight):
+            asked.append(tuple(in_sight))
 
     PreparedSharp(scorer, Cost(0.0), Asked(), None).answer([item])
     prompt = scorer.prompts.make(item, budget_tokens=scorer.prompt_budget(item.target))
-    assert asked == [(prompt.token_ids, item.path)]
+    assert asked == [prompt.token_ids]
 
 
 def test_beside_an_adapter_both_are_at_work_and_both_are_paid_for(

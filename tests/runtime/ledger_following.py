@@ -27,7 +27,7 @@ class Table:
         self.table, self.shelf = table, shelf
         self.memory_id, self.size_bytes = table.memory_id, table.size_bytes
 
-    def near(self, in_sight, path):
+    def near(self, in_sight):
         return self
 
     def mixed(self, log_p, context):

@@ -46,8 +46,8 @@ class Prefers:
         self.token_id, self.after, self.share = ord(character) + FIRST_BYTE, after, share
         self.asked = []
 
-    def near(self, in_sight, path):
-        self.asked.append((ByteTokenizer().decode(list(in_sight)), path))
+    def near(self, in_sight):
+        self.asked.append(ByteTokenizer().decode(list(in_sight)))
         return self
 
     def mixed(self, log_p, context):
@@ -119,10 +119,9 @@ def test_a_memory_is_asked_for_the_place_that_is_in_sight():
     document = DocumentSnapshot("file:///pkg/a.py", 1, "python", text)
     request = CompletionRequest(document, offset, path="pkg/a.py")
     one.completer.complete(request, None, Deadline(60.0), lambda: None)
-    ((in_sight, path),) = memory.asked
+    (in_sight,) = memory.asked
     assert "x = " in in_sight
     assert "y = 2" in in_sight
-    assert path == "pkg/a.py"
 
 
 def test_binding_another_mixer_forgets_what_was_shown_and_the_same_one_does_not():

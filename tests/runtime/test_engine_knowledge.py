@@ -110,7 +110,7 @@ class Parrot:
 
     memory_id, size_bytes = "parrot", 0
 
-    def near(self, in_sight, path):
+    def near(self, in_sight):
         return self
 
     def mixed(self, log_p, context):

@@ -183,7 +183,7 @@ def test_what_is_near_is_scored_as_it_is_mixed(model):
     for window in text.windows:
         cache = model.backbone.new_cache(400)
         logits = model.backbone.prefill(window.prompt, cache)
-        context, mixer = list(window.before), near.near(window.prompt, None)
+        context, mixer = list(window.before), near.near(window.prompt)
         for token in window.target:
             total -= float(mixer.mixed(logits.double().log_softmax(0), context)[token])
             context.append(token)

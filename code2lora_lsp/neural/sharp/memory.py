@@ -44,7 +44,7 @@ class SharpMemory:
         """See ``mixing.Mixer``; ``log_p`` itself where the table says nothing."""
         return mixed_in(log_p, context, self._reader, self.gate)
 
-    def near(self, in_sight: Sequence[int], path: str | None) -> Mixer:  # noqa: ARG002
+    def near(self, in_sight: Sequence[int]) -> Mixer:  # noqa: ARG002
         """The same at every place: this one alone does not look near."""
         return self
 

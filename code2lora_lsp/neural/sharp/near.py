@@ -98,14 +98,14 @@ class NearMemory:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def near(self, in_sight: Sequence[int], path: str | None) -> Mixer:
+    def near(self, in_sight: Sequence[int]) -> Mixer:
         """What to mix in at a place; a few milliseconds, five for a shelf of four million tokens.
 
         Args:
-            in_sight: token ids of the prompt.
-            path: of the document in its tree, if it has one; its own blocks are left out.
+            in_sight: token ids of the prompt. What the tree holds of its document is near too:
+                mostly it is out of sight (docs/experiments.md).
         """
-        chosen = tuple(self.shelf.like(in_sight, N_BLOCKS, path))
+        chosen = tuple(self.shelf.like(in_sight, N_BLOCKS))
         if not chosen:
             return self.whole
         mixer = self._last.get(chosen)

@@ -80,15 +80,14 @@ class Shelf:
                 blocks[block_id] = replace(block, n_times=n_times)
         return Shelf({i: block for i, block in blocks.items() if block.n_times})
 
-    def like(self, in_sight: Iterable[int], n_blocks: int, but: str | None = None) -> list[str]:
+    def like(self, in_sight: Iterable[int], n_blocks: int) -> list[str]:
         """Ids of the blocks that resemble a text most, the likest first; none without resemblance.
 
         Args:
             in_sight: token ids of the text; which ones, not how often, counts.
             n_blocks: at most.
-            but: a path whose blocks are left out, as they are in sight themselves.
         """
-        return self._index.like(in_sight, n_blocks, but) if self.blocks else []
+        return self._index.like(in_sight, n_blocks) if self.blocks else []
 
     @cached_property
     def shelf_id(self) -> str:
@@ -164,12 +163,10 @@ class _Index:
     """What searching needs of some blocks, in the order of their ids.
 
     Attributes:
-        files: each path's place.
         file_of: of each block, [B].
     """
 
     ids: list[str]
-    files: Mapping[str, int]
     file_of: NDArray[np.int64]
     in_blocks: _Owners
     in_files: _Owners
@@ -185,18 +182,16 @@ class _Index:
         file_of = np.array([files[block.path] for block in ordered], np.int64)
         of_files = [np.unique(np.concatenate(parts)) for parts in by_file.values()]
         in_blocks = _Owners.of([block.distinct for block in ordered], SMALL_BLOCK)
-        return cls(ids, files, file_of, in_blocks, _Owners.of(of_files, SMALL_FILE))
+        return cls(ids, file_of, in_blocks, _Owners.of(of_files, SMALL_FILE))
 
     @property
     def size_bytes(self) -> int:
         arrays = (a for part in (self.in_blocks, self.in_files) for a in part[:-1])
         return self.file_of.nbytes + sum(array.nbytes for array in arrays)
 
-    def like(self, in_sight: Iterable[int], n_blocks: int, but: str | None) -> list[str]:
+    def like(self, in_sight: Iterable[int], n_blocks: int) -> list[str]:
         wanted = np.fromiter(in_sight, np.int64)
         scores = self.in_files.shared(wanted)[self.file_of] ** 2 * self.in_blocks.shared(wanted)
-        if but is not None and but in self.files:
-            scores[self.file_of == self.files[but]] = 0.0
         found = np.flatnonzero(scores)
         if len(found) > n_blocks:  # sorting them all costs as much as scoring them
             least = np.partition(scores[found], -n_blocks)[-n_blocks]

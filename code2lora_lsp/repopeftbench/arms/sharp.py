@@ -57,7 +57,7 @@ class PreparedSharp:
     def _answer(self, item: Item) -> Answer:
         budget = self.scorer.prompt_budget(item.target)
         prompt = self.scorer.prompts.make(item, budget_tokens=budget)
-        return self.scorer.answer(item, prompt, self.memory.near(prompt.token_ids, item.path))
+        return self.scorer.answer(item, prompt, self.memory.near(prompt.token_ids))
 
 
 class SharpArm:

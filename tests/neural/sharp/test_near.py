@@ -35,9 +35,7 @@ def memory_of(blocks, *gates):
 
 def test_what_stands_in_similar_places_is_likelier_there_than_elsewhere():
     memory = memory_of(BLOCKS)
-    after = {
-        token: memory.near([token], None).mixed(uniform(), [token, 2]).exp() for token in (1, 5, 6)
-    }
+    after = {token: memory.near([token]).mixed(uniform(), [token, 2]).exp() for token in (1, 5, 6)}
     for token, next_id in ((1, 3), (5, 7), (6, 8)):
         others = [found[next_id] for other, found in after.items() if other != token]
         assert after[token][next_id] > max(others)
@@ -51,7 +49,7 @@ def test_it_is_a_table_of_the_near_blocks_mixed_into_what_the_whole_one_leaves()
     texts = [text for block_id in chosen for text in BLOCKS[block_id][1]]
     table = NgramTable.empty(V, "letters").with_changes(texts)
     left = SharpMemory(memory.whole.table, whole).mixed(uniform(), [1, 2])
-    found = memory.near([1, 5], None).mixed(uniform(), [1, 2])
+    found = memory.near([1, 5]).mixed(uniform(), [1, 2])
     assert torch.allclose(found, SharpMemory(table, near).mixed(left, [1, 2]))
     assert found.exp().sum() == pytest.approx(1.0)
 
@@ -79,37 +77,36 @@ def test_nothing_follows_a_text_into_the_next():
 
 
 def test_tokens_that_may_not_come_stay_impossible():
-    found = memory_of(BLOCKS).near([1], None).mixed(uniform(3, 9), [1, 2])
+    found = memory_of(BLOCKS).near([1]).mixed(uniform(3, 9), [1, 2])
     assert (found > -math.inf).nonzero().flatten().tolist() == [3, 9]
     assert found.exp().sum() == pytest.approx(1.0)
 
 
 def test_where_nothing_resembles_the_text_the_whole_table_is_left_alone():
     memory = memory_of(BLOCKS)
-    assert memory.near([9], None) is memory.whole
-    assert memory.near([1], "here.py") is memory.whole
+    assert memory.near([9]) is memory.whole
 
 
 def test_the_same_place_has_the_same_answer_whatever_was_asked_between():
     memory = memory_of(BLOCKS)
-    before = memory.near([1], None)
+    before = memory.near([1])
     first = before.mixed(uniform(), [1, 2])
-    memory.near([5], None)
-    again = memory.near([1], None)
+    memory.near([5])
+    again = memory.near([1])
     assert again is not before, "only the last place is kept"
     assert torch.equal(again.mixed(uniform(), [1, 2]), first)
-    assert memory.near([1, 9], None) is again, "the same blocks are near"
+    assert memory.near([1, 9]) is again, "the same blocks are near"
 
 
 def test_guesses_are_the_whole_trees():
     memory = memory_of(BLOCKS)
-    assert memory.near([1], None).likely([1, 2]) == memory.whole.likely([1, 2])
+    assert memory.near([1]).likely([1, 2]) == memory.whole.likely([1, 2])
 
 
 def test_without_a_gate_for_it_nothing_is_near():
     memory = memory_of(BLOCKS, gate_of(0.5))
     assert isinstance(memory, SharpMemory)
-    assert memory.near([1], "here.py") is memory
+    assert memory.near([1]) is memory
 
 
 def test_the_id_changes_with_blocks_and_gates():

@@ -91,12 +91,6 @@ def test_scores_are_those_of_the_equation(seed):
     assert shelf.like(in_sight, 5) == likest[:5]
 
 
-def test_the_documents_own_blocks_are_left_out():
-    shelf = shelf_of(a=ENGINE, b=WHEELS, c=COMMON, d=TYRES)
-    assert shelf.like([1, 2], 9, "wheels.py") == ["c"]
-    assert shelf.like([1, 2], 9, "elsewhere.py") == shelf.like([1, 2], 9)
-
-
 @pytest.mark.parametrize("in_sight", [[], [30], [-1, 10**9]])
 def test_nothing_resembles_a_text_that_shares_nothing(in_sight):
     assert shelf_of(a=ENGINE, b=WHEELS).like(in_sight, 9) == []
