@@ -13,10 +13,13 @@ from typing import Any
 from benchmarks.speed.arms import cpu_seconds, peak_megabytes
 from benchmarks.speed.edits import Session, closers
 from benchmarks.speed.figures import Figures
-from tests.e2e.client import LspClient, Reply
+from tests.e2e.client import LspClient, Reply, position, uri_of
 
 KEY_S = 0.1
 FAST_KEY_S = 0.01
+REST_S = 0.5
+"""From where the cursor is put to the first key there."""
+
 LEARN_S = 150.0
 N_COMMITS = 8
 LEAST_CHARS = 2
@@ -40,6 +43,7 @@ def measure_product(repository: Path, replayed: list[Session], figures: Figures)
         figures.product("first suggestion", time.perf_counter() - started_s, "s")
         _wait_until_learnt(client, figures)
         _type_all(client, replayed, figures)
+        _type_first_keys(client, replayed, figures)
         _type_after_commits(client, clone, replayed[0], figures)
         fast_from_s = time.time()
         _type_fast(client, replayed[0], figures)
@@ -88,6 +92,23 @@ def _spread(name: str, taken_s: list[float], figures: Figures) -> None:
         return
     figures.product(f"{name}, median", statistics.median(taken_s) * 1e3, "ms")
     figures.product(f"{name}, 95th", sorted(taken_s)[int(0.95 * len(taken_s))] * 1e3, "ms")
+
+
+def _type_first_keys(client: LspClient, replayed: list[Session], figures: Figures) -> None:
+    """The first key in a document, in turns where the cursor's place was told and where not."""
+    took_s: tuple[list[float], list[float]] = ([], [])
+    for number, session in enumerate([*replayed, *replayed]):
+        is_told = (number + number // len(replayed)) % 2
+        typist = Typist(client, session)
+        if is_told:
+            typist.rest()
+        time.sleep(REST_S)
+        typist.put(session.states[0])
+        reply = typist.ask(session.states[0])
+        reply.result()
+        took_s[is_told].append(reply.took_s or 0.0)
+    for is_told, words in enumerate(("no one told", "as our clients tell")):
+        _spread(f"first key in a document, its place {words}", took_s[is_told], figures)
 
 
 def _type_after_commits(client: LspClient, clone: Path, session: Session, figures: Figures) -> None:
@@ -174,6 +195,8 @@ class Typist:
 
     def type(self) -> None:
         """All keys; a suggestion that is what comes next is accepted, and its keys left out."""
+        self.rest()
+        time.sleep(REST_S)
         skip_to = 0
         for typed in self._session.states:
             if len(typed) <= skip_to:
@@ -191,6 +214,11 @@ class Typist:
                 self.n_accepted += gained
                 skip_to, self._shown = len(text), ""
             time.sleep(KEY_S)
+
+    def rest(self) -> None:
+        """The cursor is at the place now, as our clients tell the server."""
+        told = {"textDocument": {"uri": uri_of(self._name)}, "position": position(*self._at(""))}
+        self._client.notify("textDocument/didFocus", told)
 
     def put(self, typed: str) -> None:
         """Make the document hold ``typed`` and its closers at the place; one edit to the end."""

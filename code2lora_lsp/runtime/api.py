@@ -260,6 +260,9 @@ class Backend(Protocol):
         Also where ``completion.enabled`` is off: whoever asks knows the switches that outrank it.
         """
 
+    def expect(self, request: CompletionRequest) -> None:
+        """A request for this place is likely to come: be ready for it, where nobody waits."""
+
     def open_repository(self, folder: Path) -> Path | None:
         """Follow the repository that holds ``folder``; returns its work-tree root, if any."""
 

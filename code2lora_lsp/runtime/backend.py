@@ -86,8 +86,12 @@ class LocalBackend:
         if engine is None:
             return self._nothing(_WHY_NO_ENGINE[self._absent_state()])
         self._own_empty_reason = None
-        tracker = self._trackers.at(request.repository) if request.repository else None
-        return engine.submit(request, tracker.slot if tracker else None)
+        return engine.submit(request, self._slot(request))
+
+    def expect(self, request: CompletionRequest) -> None:
+        engine = self._engine
+        if engine is not None:
+            engine.expect(request, self._slot(request))
 
     def open_repository(self, folder: Path) -> Path | None:
         try:
@@ -198,6 +202,10 @@ class LocalBackend:
         repository = Repository.discover(root, self._settings.follow.exclude)
         with self._progress.task(f"The newest commits of {root.name}") as report:
             return replay(repository, models, engine.when_idle, n_commits, report)
+
+    def _slot(self, request: CompletionRequest) -> KnowledgeSlot | None:
+        tracker = self._trackers.at(request.repository) if request.repository else None
+        return tracker.slot if tracker else None
 
     def _let_go(self) -> Engine | None:
         """Make the current engine and models not current; the engine, for whoever ends it."""

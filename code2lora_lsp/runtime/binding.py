@@ -8,7 +8,7 @@ from code2lora_lsp.cancellation import Cancelled
 from code2lora_lsp.config import CompletionSettings
 from code2lora_lsp.errors import AdapterRejected
 from code2lora_lsp.neural.session import DecodeSession
-from code2lora_lsp.runtime.api import NoCompletion, Reason
+from code2lora_lsp.runtime.api import CompletionRequest, NoCompletion, Reason
 from code2lora_lsp.runtime.completer import Completer
 from code2lora_lsp.runtime.engine_status import StatusBoard, translated
 from code2lora_lsp.runtime.knowledge import Knowledge
@@ -92,6 +92,17 @@ class Binding:
     def prepare(self, check: Callable[[], None]) -> None:
         """After an answer: be ready for the next request, until ``check`` raises."""
         self._while_idle(lambda: self.completer.prepare(check))
+
+    def read(
+        self, knowledge: Knowledge | None, request: CompletionRequest, check: Callable[[], None]
+    ) -> None:
+        """Bind ``knowledge`` and read what ``request`` would ask about, until ``check`` raises."""
+
+        def work() -> None:
+            self.bind(knowledge)
+            self.completer.read(request, check)
+
+        self._while_idle(work)
 
     def recover(self, error: Exception) -> NoCompletion:
         """Tell of ``error`` once and go on with nothing cached."""

@@ -146,6 +146,11 @@ class Completer:
             self._session.feed(prompt.token_ids, check)
         self._next = ()
 
+    def read(self, request: CompletionRequest, check: Callable[[], None]) -> None:
+        """Read what ``request`` would ask about, should it come."""
+        self._next = (_place_behind(question_of(request, self._settings.max_lines), ""),)
+        self.prepare(check)
+
     def complete(
         self,
         request: CompletionRequest,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,6 +35,7 @@ from code2lora_lsp.runtime.engine_status import (
     StatusBoard,
     translated,
 )
+from code2lora_lsp.runtime.expected import Expected, Place
 from code2lora_lsp.runtime.heard_slots import HeardSlots
 from code2lora_lsp.runtime.inbox import Inbox
 from code2lora_lsp.runtime.job import Job
@@ -77,6 +79,7 @@ class Engine:
         self._later = WorkForLater(self._condition)
         self._stopping = Cancellation()
         self._may_prepare = False
+        self._expected = Expected()
         self._pace = Pace()
         self._binding: Binding | None = None
         self._thread = threading.Thread(target=self._run, name="code2lora-engine", daemon=True)
@@ -124,6 +127,7 @@ class Engine:
                 refused = NoCompletion(_WHY_NOT[self.status.state], self.status.detail)
             if refused is None:
                 older = self._inbox.put(job)
+                self._expected.put(None)
                 self._condition.notify_all()
         if older is not None:
             older.resolve(NoCompletion(Reason.SUPERSEDED))
@@ -131,6 +135,16 @@ class Engine:
             self._board.note(refused)
             job.resolve(refused)
         return job.future
+
+    def expect(self, request: CompletionRequest, slot: KnowledgeSlot | None = None) -> None:
+        """A request for this place is likely: read its prompt while nobody waits.
+
+        The newest one counts, until a request comes.
+        """
+        if self._doorkeeper.refusal(request) is None:
+            with self._condition:
+                self._expected.put(Place(request, slot))
+                self._condition.notify_all()
 
     def release(self, slot: KnowledgeSlot) -> None:
         """Forget a slot whose repository is no longer followed."""
@@ -187,13 +201,14 @@ class Engine:
         with self._condition:
             while not self._stopping.is_cancelled:
                 if self._inbox.is_waited_for:
-                    job = self._inbox.take()
-                    return lambda: self._work(job)
+                    return partial(self._work, self._inbox.take())
                 if self._slots.take_news():
                     return self._warm_again
                 if self._may_prepare:
                     self._may_prepare = False
                     return self._prepare
+                if (place := self._expected.take()) is not None:
+                    return partial(self._read, place)
                 wait_s = self._later.wait_s()
                 if wait_s is not None and wait_s <= 0:
                     return self._work_later
@@ -246,6 +261,10 @@ class Engine:
 
     def _prepare(self) -> None:
         self._loaded().prepare(self._idle_check)
+
+    def _read(self, place: Place) -> None:
+        check = self._expected.reading_check(self._idle_check)
+        self._loaded().read(self._slots.use(place.slot), place.request, check)
 
     def _work_later(self) -> None:
         """The oldest work for later, with sessions of its own; cached tokens stay."""

@@ -8,6 +8,7 @@ from typing import cast
 
 from lsprotocol import types
 
+from code2lora_lsp.cancellation import Cancellation
 from code2lora_lsp.runtime.api import (
     Completion,
     CompletionRequest,
@@ -151,10 +152,19 @@ async def answer(
         return NoCompletion(Reason.NOT_READY if backend is None else Reason.CANCELLED)
     if left_s <= 0:
         return NoCompletion(Reason.TIMED_OUT, "while the document's repository was looked for")
-    request = replace(_request(ls, question, document, pending), deadline_s=left_s)
+    request = _request(ls, question, document, pending.cancellation)
+    request = replace(request, deadline_s=left_s)
     if is_plain:
         request = replace(request, repository=None)
     return await answered(backend.complete(request))
+
+
+async def expect(ls: Code2LoraServer, question: Question, document: OpenDocument) -> None:
+    """Tell the backend that ``question`` is likely to be asked, unless the text changed by then."""
+    await _until_held(document, ls.session.settings.completion.deadline_s)
+    backend = ls.host.backend
+    if backend is not None and why_not(ls, question, document) is None:
+        backend.expect(_request(ls, question, document, Cancellation()))
 
 
 async def _until_held(document: OpenDocument, seconds: float) -> float:
@@ -167,7 +177,7 @@ async def _until_held(document: OpenDocument, seconds: float) -> float:
 
 
 def _request(
-    ls: Code2LoraServer, question: Question, document: OpenDocument, pending: PendingQuestion
+    ls: Code2LoraServer, question: Question, document: OpenDocument, cancellation: Cancellation
 ) -> CompletionRequest:
     """The question in the backend's words."""
     offset = document.lines.offset_at(question.position)
@@ -183,7 +193,7 @@ def _request(
         selected_text=text,
         selected_start=start,
         selected_end=end,
-        cancellation=pending.cancellation,
+        cancellation=cancellation,
     )
 
 

@@ -57,6 +57,16 @@ def _width(char: str, encoding: Encoding) -> int:
     return 1 + (code > 0x7F) + (code > 0x7FF) + (code > 0xFFFF)
 
 
+def position_of(value: object) -> types.Position | None:
+    """A position from untyped JSON; ``None`` where it is none."""
+    if not isinstance(value, dict):
+        return None
+    line, character = value.get("line"), value.get("character")
+    if not isinstance(line, int) or not isinstance(character, int) or min(line, character) < 0:
+        return None
+    return types.Position(line, character)
+
+
 def split_lines(text: str) -> list[str]:
     """The lines with their breaks; the last one has none and may be empty. Never an empty list."""
     if "\r" not in text:

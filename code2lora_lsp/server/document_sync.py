@@ -5,6 +5,8 @@ import logging
 from lsprotocol import types
 
 from code2lora_lsp.runtime.api import Reason
+from code2lora_lsp.server.asking import Question, expect
+from code2lora_lsp.server.convert import position_of
 from code2lora_lsp.server.language_server import Code2LoraServer
 from code2lora_lsp.server.session import OpenDocument, document_key, path_of
 from code2lora_lsp.server.status import announce_after, look_at
@@ -78,12 +80,20 @@ def did_close(ls: Code2LoraServer, params: types.DidCloseTextDocumentParams) -> 
 def did_focus(ls: Code2LoraServer, params: object) -> None:
     """Copilot's notification: the user looks at this document now, which need not be open.
 
-    An output panel and its like are looked at beside one; they are in no file and not open.
+    An output panel and its like are looked at beside one; they are in no file and not open. Ours
+    may say where the cursor rests, too.
     """
-    document = params.get("textDocument") if isinstance(params, dict) else None
-    uri = document.get("uri") if isinstance(document, dict) else None
-    if isinstance(uri, str) and (ls.session.document(uri) or path_of(uri)):
+    told = params if isinstance(params, dict) else {}
+    identifier = told.get("textDocument")
+    uri = identifier.get("uri") if isinstance(identifier, dict) else None
+    if not isinstance(uri, str):
+        return
+    document, position = ls.session.document(uri), position_of(told.get("position"))
+    if document or path_of(uri):
         look_at(ls, uri)
+    if document and position and ls.host.is_started:
+        stamp = types.VersionedTextDocumentIdentifier(document.version, document.uri)
+        ls.spawn(expect(ls, Question(stamp, position), document))
 
 
 def did_show(ls: Code2LoraServer, _params: object) -> None:

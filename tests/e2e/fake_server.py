@@ -52,6 +52,7 @@ class FakeBackend:
         self.script, self.listener = script, listener
         self.calls: list[list[Any]] = []
         self.requests: list[dict[str, Any]] = []
+        self.expected: list[dict[str, Any]] = []
         self.cancelled: list[str] = []
         self.alive = 0
         self._status = api.BackendStatus(api.EngineState.LOADING, backbone=settings.model.backbone)
@@ -74,6 +75,9 @@ class FakeBackend:
             work = threading.Thread(target=self._work, args=(plan, request, answer), daemon=True)
             work.start()
         return answer
+
+    def expect(self, request: api.CompletionRequest) -> None:
+        self.expected.append(request_json(request))
 
     def _work(self, plan: dict[str, Any], request: api.CompletionRequest, answer: Any) -> None:
         """Decode for a while; stop at a cancellation unless the plan is ``deaf``."""
@@ -209,6 +213,7 @@ def main() -> int:
             "pending": len(server.session.pending),
             "calls": backend.calls if backend else None,
             "requests": backend.requests[-300:] if backend else None,
+            "expected": backend.expected if backend else None,
             "cancelled": backend.cancelled if backend else None,
             "alive": backend.alive if backend else None,
         }

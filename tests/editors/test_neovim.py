@@ -29,6 +29,21 @@ def test_a_suggestion_is_shown_then_inserted_by_the_accept_key(editor):
     assert editor.lua("vim.api.nvim_win_get_cursor(0)") == [3, len(SUGGESTION)]
 
 
+def test_the_server_is_told_where_the_cursor_rests_and_not_of_each_move(editor):
+    def told():
+        return [each["before"].rpartition("\n")[2] for each in inside(editor)["expected"]]
+
+    editor.press("G0")
+    editor.lua(
+        "(function() for col = 1, 6 do vim.api.nvim_win_set_cursor(0, {2, col}) "
+        "vim.api.nvim_exec_autocmds('CursorMoved', {buffer = 0}) end end)()"
+    )
+    editor.wait_until("last place", lambda: told()[-1] == "total ")
+    editor.press("0")
+    editor.wait_until("start of the line", lambda: told()[-1] == "")
+    assert told().count("total ") <= 2
+
+
 def test_a_server_that_does_not_advertise_inline_completion_shows_none(tmp_path):
     config = readme_lines("tests.editors.mute_server")
     with editing(tmp_path, config) as editor, pytest.raises(TimeoutError, match="no ghost text"):

@@ -1,20 +1,31 @@
-// Which editor a command means while the panel or the log has the focus.
+// Which editor a command means while the panel or the log has the focus, and when its cursor comes to rest.
 import * as vscode from "vscode";
+import { Resting } from "./resting";
 
 /** The editor the user last wrote in; the panel and the log are no such thing. */
 export class EditorInUse implements vscode.Disposable {
   editor = [vscode.window.activeTextEditor].find(isWrittenIn);
   readonly #changed = new vscode.EventEmitter<vscode.TextEditor>();
+  /** Another editor is in use, or the cursor rests at another place in it. */
   readonly onChange = this.#changed.event;
-  readonly #listener = vscode.window.onDidChangeActiveTextEditor((editor) => {
-    if (isWrittenIn(editor)) {
-      this.editor = editor;
-      this.#changed.fire(editor);
-    }
-  });
+  readonly #resting = new Resting(() => this.editor && this.#changed.fire(this.editor));
+  readonly #listeners = vscode.Disposable.from(
+    vscode.window.onDidChangeActiveTextEditor((editor) => {
+      if (isWrittenIn(editor)) {
+        this.editor = editor;
+        this.#changed.fire(editor);
+      }
+    }),
+    vscode.window.onDidChangeTextEditorSelection(({ textEditor }) => {
+      if (textEditor === this.editor && textEditor.selection.isEmpty) {
+        this.#resting.moved(textEditor.document);
+      }
+    }),
+  );
 
   dispose(): void {
-    this.#listener.dispose();
+    this.#resting.stop();
+    this.#listeners.dispose();
     this.#changed.dispose();
   }
 }

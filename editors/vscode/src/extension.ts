@@ -59,7 +59,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 
   async function focus(editor: vscode.TextEditor | undefined): Promise<void> {
     if (editor) {
-      await connection.notify(DID_FOCUS, { textDocument: { uri: editor.document.uri.toString() } });
+      const { line, character } = editor.selection.active;
+      await connection.notify(DID_FOCUS, { textDocument: { uri: editor.document.uri.toString() }, position: { line, character } });
     }
   }
 

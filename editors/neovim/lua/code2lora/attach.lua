@@ -2,6 +2,8 @@
 
 local M = {}
 
+local SETTLE_MS = 100
+
 ---@type table<integer, true> clients that are listened to
 local known = {}
 
@@ -28,18 +30,28 @@ function M._whole_line(item)
   return { word = item.textEdit.newText }
 end
 
---- The status is about the document in use: say which one that is.
+--- Say which document is in use, which the status is about, and where its cursor rests: the server
+--- reads that place before a key is typed there.
 function M._tell_focus(client, bufnr)
   local group = vim.api.nvim_create_augroup('code2lora.focus.' .. bufnr, { clear = true })
+  local n_moves = 0
   local function tell()
-    if not client:is_stopped() then
-      client:notify('textDocument/didFocus', { textDocument = { uri = vim.uri_from_bufnr(bufnr) } })
+    if not client:is_stopped() and vim.api.nvim_get_current_buf() == bufnr then
+      client:notify('textDocument/didFocus', vim.lsp.util.make_position_params(0, client.offset_encoding))
     end
   end
-  vim.api.nvim_create_autocmd('BufEnter', { group = group, buffer = bufnr, callback = tell })
-  if vim.api.nvim_get_current_buf() == bufnr then
-    tell()
+  local function tell_at_rest()
+    n_moves = n_moves + 1
+    local move = n_moves
+    vim.defer_fn(function()
+      if move == n_moves then
+        tell()
+      end
+    end, SETTLE_MS)
   end
+  vim.api.nvim_create_autocmd('BufEnter', { group = group, buffer = bufnr, callback = tell })
+  vim.api.nvim_create_autocmd('CursorMoved', { group = group, buffer = bufnr, callback = tell_at_rest })
+  tell()
 end
 
 return M

@@ -1,0 +1,52 @@
+"""Where the next request is likely to come, so that its prompt is read before it does."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from code2lora_lsp.cancellation import Cancelled
+from code2lora_lsp.runtime.api import CompletionRequest
+from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
+
+LONGEST_READING_S = 1.0
+"""A model that takes longer would read whenever the cursor moves; what it read by then is kept."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A request that may come, and what is current there when it is read."""
+
+    request: CompletionRequest
+    slot: KnowledgeSlot | None
+
+
+class Expected:
+    """The newest place that nobody asked about yet.
+
+    It has no lock of its own: whoever changes it holds the engine's condition.
+    """
+
+    def __init__(self) -> None:
+        self._place: Place | None = None
+
+    def put(self, place: Place | None) -> None:
+        """The cursor rests there; or a request came, and nothing is expected beside it."""
+        self._place = place
+
+    def take(self) -> Place | None:
+        """The place to read now."""
+        place, self._place = self._place, None
+        return place
+
+    def reading_check(self, check: Callable[[], None]) -> Callable[[], None]:
+        """``check``, which also raises once another place is expected or reading took too long."""
+        until_s = time.monotonic() + LONGEST_READING_S
+
+        def is_still_wanted() -> None:
+            check()
+            if self._place is not None:
+                raise Cancelled("the cursor moved on")
+            if time.monotonic() > until_s:
+                raise Cancelled("this model reads slowly")
+
+        return is_still_wanted
