@@ -4,14 +4,16 @@
 
 Each clone's newest commits are followed one by one, as the server follows them, from a state that
 holds nothing of any. The lines that a commit added are then asked for at the places where they were
-written, with what was known at its parent: mean nats per token with nothing, with each part alone
-and with what serves. Mostly these are lines of files that are known, as while editing. Intervals
-are 95 % bootstraps over repositories, each counted once.
+written, with what was known at its parent: mean nats per token with nothing, with each part alone,
+with what serves, and with what served before the first of the commits. Mostly these are lines of
+files that are known, as while editing. Intervals are 95 % bootstraps over repositories, each
+counted once.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from code2lora_lsp.repopeftbench.statistics import cluster_mean
 from code2lora_lsp.runtime.follower import Following
 from code2lora_lsp.runtime.following import load_following
 from code2lora_lsp.runtime.knowledge import Knowledge
-from code2lora_lsp.runtime.line_scoring import LineScores, LineScoring, Unscored
+from code2lora_lsp.runtime.line_scoring import LineScores, LineScoring, PassageScorer
 from code2lora_lsp.runtime.model_loading import LoadedModel, load_model
 from code2lora_lsp.runtime.replay import replay
 
@@ -53,41 +55,36 @@ def main() -> None:
 
 
 def nats_of(clone: Path, n_commits: int, model: LoadedModel, following: Following) -> Nats:
-    """Of one clone's newest commits, each token counted once."""
-    found: list[dict[str, LineScores]] = []
+    """Of one clone's newest commits, each token counted once; none where no commit has lines."""
+    scorer, sums, first = PassageScorer(model), Counter[str](), list[Knowledge]()
+    n_tokens = 0
 
-    def score(served: LineScoring) -> None:
-        scores: dict[str, LineScores] = {}
-        unscored = served.unscored
-        for way, known in ways(unscored.before):
-            asked = replace(unscored, before=known)
-            LineScoring(asked, _into(scores, way))(model, lambda: None)
-        found.append(scores)
-        served(model, lambda: None)
+    def score(scoring: LineScoring) -> None:
+        nonlocal n_tokens
+        before = scoring.unscored.before
+        first.append(before)
+        asked = scorer.asked(scoring.unscored.passages)
+        n_tokens += sum(len(one.wanted) for one in asked)
+        for one in asked:  # its prompt stays read from way to way
+            for way, known in ways(before, first[0]):
+                sums[way] += scorer.nats(one, known, lambda: None)
+        scoring.on_done(scoring.unscored, LineScores(0.0, 0.0, n_tokens))
 
     replay(Repository.discover(clone), following, score, n_commits, lambda *_: None)
-    return mean_nats(found)
+    return {way: nats / n_tokens for way, nats in sums.items()}
 
 
-def ways(served: Knowledge) -> Iterator[tuple[str, Knowledge]]:
-    """Parts of what serves, then the whole of it."""
+def ways(served: Knowledge, first: Knowledge) -> Iterator[tuple[str, Knowledge | None]]:
+    """Nothing, parts of what serves, all of it as it was for the first commit, and as it is."""
     sharp = served.sharp
     table = sharp.whole if isinstance(sharp, NearMemory) else sharp
+    yield NOTHING, None
     yield "the ledger", replace(served, sharp=None)
     yield "the table", replace(served, adapter=None, sharp=table)
     yield "the table that looks near", replace(served, adapter=None)
     yield "ledger and table", replace(served, sharp=table)
+    yield "all, as it was before the first of the commits", first
     yield SERVED, served
-
-
-def mean_nats(commits: Sequence[Mapping[str, LineScores]]) -> Nats:
-    """Over the tokens of all commits that have any; nothing's are the same in every way."""
-    scored = [scores for scores in commits if scores]
-    n_tokens = sum(scores[SERVED].n_tokens for scores in scored)
-    sums = {NOTHING: sum(s[SERVED].without_nats * s[SERVED].n_tokens for s in scored)}
-    for way in scored[0] if scored else ():
-        sums[way] = sum(scores[way].with_nats * scores[way].n_tokens for scores in scored)
-    return {way: total / n_tokens for way, total in sums.items() if n_tokens}
 
 
 def table(found: Sequence[Nats]) -> list[str]:
@@ -109,13 +106,6 @@ def _cell(values: Sequence[float], sign: str = "") -> str:
     if found.low is None or found.high is None:
         return f"{found.value:{sign}.3f}"
     return f"{found.value:{sign}.3f} [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
-
-
-def _into(scores: dict[str, LineScores], way: str) -> Callable[[Unscored, LineScores], None]:
-    def keep(_: Unscored, found: LineScores) -> None:
-        scores[way] = found
-
-    return keep
 
 
 if __name__ == "__main__":

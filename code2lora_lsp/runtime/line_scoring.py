@@ -7,7 +7,7 @@ them, unless they are copies of what was there before.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -55,11 +55,57 @@ class LineScores:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """One passage as token ids: the prompt, and what is to be written."""
 
     prompt: tuple[int, ...]
     wanted: tuple[int, ...]
+
+
+class PassageScorer:
+    """One model, asked for passages at their places as serving would ask. Not thread-safe."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._decoding = Decoding(model.tokenizer, model.backbone.vocabulary_size)
+        self._session = DecodeSession(model.backbone, MOST_PROMPT_TOKENS + MOST_PASSAGE_TOKENS)
+
+    def asked(self, passages: Sequence[Passage]) -> list[Asked]:
+        """The first passages, up to ``MOST_TOKENS``; the same ones each time.
+
+        They begin with a line, so nothing is typed already.
+        """
+        tokenizer = self._model.tokenizer
+        room = min(MOST_PROMPT_TOKENS, self._model.backbone.max_positions - MOST_PASSAGE_TOKENS)
+        prompts = PromptBuilder(tokenizer, self._model.order, room, SUFFIX_TOKENS)
+        asked: list[Asked] = []
+        left = MOST_TOKENS
+        for passage in passages:
+            if left <= 0:
+                break
+            prompt = prompts.build(passage.place, passage.before, passage.after, passage.path)
+            wanted = tokenizer.encode(passage.text)[: min(left, MOST_PASSAGE_TOKENS)]
+            asked.append(Asked(prompt.token_ids, tuple(wanted)))
+            left -= len(wanted)
+        return asked
+
+    def nats(self, asked: Asked, knowledge: Knowledge | None, check: Callable[[], None]) -> float:
+        """−log p of all wanted tokens, teacher-forced.
+
+        Raises:
+            Cancelled: ``check`` did, which is called before every token.
+        """
+        self._session.bind(knowledge.adapter if knowledge else None)
+
+        def logits() -> Iterator[Tensor]:
+            yield self._session.feed(asked.prompt, check).logits
+            for token in asked.wanted[:-1]:
+                check()
+                yield self._session.advance(token)
+
+        sharp = knowledge.sharp if knowledge else None
+        mixer = sharp.near(asked.prompt) if sharp else None
+        return math.fsum(self._decoding.nats(asked.prompt, "", asked.wanted, logits(), mixer))
 
 
 class LineScoring:
@@ -67,7 +113,7 @@ class LineScoring:
 
     def __init__(self, unscored: Unscored, on_done: Callable[[Unscored, LineScores], None]) -> None:
         """``on_done`` is called once, on the thread that scored; it must only hand over."""
-        self.unscored, self._on_done = unscored, on_done
+        self.unscored, self.on_done = unscored, on_done
         self._spent_s = 0.0
         self._without: list[float] = []
         self._with: list[float] = []
@@ -78,60 +124,21 @@ class LineScoring:
         Raises:
             Cancelled: ``check`` did, which is called before every token.
         """
-        decoding = Decoding(model.tokenizer, model.backbone.vocabulary_size)
-        asked = self._asked(model)
-        session = DecodeSession(model.backbone, MOST_PROMPT_TOKENS + MOST_PASSAGE_TOKENS)
+        scorer, before = PassageScorer(model), self.unscored.before
+        asked = scorer.asked(self.unscored.passages)
         for one in asked[len(self._without) :]:
             if self._spent_s >= LONGEST_S:
                 break
             started_s = time.monotonic()
-            self._without.append(_nats(session, decoding, one, None, check))
+            self._without.append(scorer.nats(one, None, check))
             self._spent_s += time.monotonic() - started_s
         asked = asked[: len(self._without)]
-        n_tokens = sum(len(one.wanted) for one in asked)
-        before = self.unscored.before
-        session.bind(before.adapter)
         for one in asked[len(self._with) :]:
-            self._with.append(_nats(session, decoding, one, before, check))
-        if n_tokens:
+            self._with.append(scorer.nats(one, before, check))
+        if n_tokens := sum(len(one.wanted) for one in asked):
             without, with_it = (math.fsum(nats) / n_tokens for nats in (self._without, self._with))
-            self._on_done(self.unscored, LineScores(without, with_it, n_tokens))
-
-    def _asked(self, model: LoadedModel) -> list[_Asked]:
-        """The same ones each time. Passages begin with a line, so nothing is typed already."""
-        room = min(MOST_PROMPT_TOKENS, model.backbone.max_positions - MOST_PASSAGE_TOKENS)
-        prompts = PromptBuilder(model.tokenizer, model.order, room, SUFFIX_TOKENS)
-        asked: list[_Asked] = []
-        left = MOST_TOKENS
-        for passage in self.unscored.passages:
-            if left <= 0:
-                break
-            prompt = prompts.build(passage.place, passage.before, passage.after, passage.path)
-            wanted = model.tokenizer.encode(passage.text)[: min(left, MOST_PASSAGE_TOKENS)]
-            asked.append(_Asked(prompt.token_ids, tuple(wanted)))
-            left -= len(wanted)
-        return asked
+            self.on_done(self.unscored, LineScores(without, with_it, n_tokens))
 
 
 Score = Callable[[LineScoring], None]
 """Has it done when nobody waits for a completion."""
-
-
-def _nats(
-    session: DecodeSession,
-    decoding: Decoding,
-    asked: _Asked,
-    knowledge: Knowledge | None,
-    check: Callable[[], None],
-) -> float:
-    """−log p of all wanted tokens, teacher-forced."""
-
-    def logits() -> Iterator[Tensor]:
-        yield session.feed(asked.prompt, check).logits
-        for token in asked.wanted[:-1]:
-            check()
-            yield session.advance(token)
-
-    sharp = knowledge.sharp if knowledge else None
-    mixer = sharp.near(asked.prompt) if sharp else None
-    return math.fsum(decoding.nats(asked.prompt, "", asked.wanted, logits(), mixer))

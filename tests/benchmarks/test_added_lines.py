@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from benchmarks.added_lines import NOTHING, SERVED, mean_nats, nats_of, table, ways
+from benchmarks.added_lines import NOTHING, SERVED, nats_of, table, ways
 from code2lora_lsp.config import Settings, models_root
 from code2lora_lsp.neural.sharp.memory import SharpMemory
 from code2lora_lsp.neural.sharp.near import NearMemory
 from code2lora_lsp.runtime.following import load_following
 from code2lora_lsp.runtime.knowledge import Knowledge
-from code2lora_lsp.runtime.line_scoring import LineScores
 from code2lora_lsp.runtime.model_loading import load_model
 from tests.gitrepo import GitRepo
 
@@ -18,29 +17,21 @@ class Planted:
     adapter_id: str = "planted"
 
 
-def test_each_part_is_asked_alone_and_then_all_of_them():
+def test_nothing_is_asked_then_each_part_alone_and_then_all_of_them():
     whole = SharpMemory(None, None)
     near = NearMemory(whole, None, None)
-    served = Knowledge("c", Planted(), near)
-    asked = {way: (known.adapter, known.sharp) for way, known in ways(served)}
+    first, served = Knowledge("b"), Knowledge("c", Planted(), near)
+    asked = {way: known and (known.adapter, known.sharp) for way, known in ways(served, first)}
     assert asked == {
+        NOTHING: None,
         "the ledger": (Planted(), None),
         "the table": (None, whole),
         "the table that looks near": (None, near),
         "ledger and table": (Planted(), whole),
+        "all, as it was before the first of the commits": (None, None),
         SERVED: (Planted(), near),
     }
     assert list(asked)[-1] == SERVED
-
-
-def test_every_token_counts_once_and_commits_without_lines_do_not():
-    commits = [
-        {"a": LineScores(4.0, 3.0, 10), SERVED: LineScores(4.0, 2.0, 10)},
-        {},
-        {"a": LineScores(2.0, 2.0, 30), SERVED: LineScores(2.0, 1.0, 30)},
-    ]
-    assert mean_nats(commits) == {NOTHING: 2.5, "a": 2.25, SERVED: 1.25}
-    assert mean_nats([{}]) == {}
 
 
 def test_the_table_has_a_row_for_each_way_over_repositories():
