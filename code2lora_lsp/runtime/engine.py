@@ -35,7 +35,7 @@ from code2lora_lsp.runtime.engine_status import (
     StatusBoard,
     translated,
 )
-from code2lora_lsp.runtime.expected import Expected, Place
+from code2lora_lsp.runtime.expected import Expected, NextRequest
 from code2lora_lsp.runtime.heard_slots import HeardSlots
 from code2lora_lsp.runtime.inbox import Inbox
 from code2lora_lsp.runtime.job import Job
@@ -143,7 +143,7 @@ class Engine:
         """
         if self._doorkeeper.refusal(request) is None:
             with self._condition:
-                self._expected.put(Place(request, slot))
+                self._expected.put(NextRequest(request, slot))
                 self._condition.notify_all()
 
     def release(self, slot: KnowledgeSlot) -> None:
@@ -207,8 +207,8 @@ class Engine:
                 if self._may_prepare:
                     self._may_prepare = False
                     return self._prepare
-                if (place := self._expected.take()) is not None:
-                    return partial(self._read, place)
+                if (expected := self._expected.take()) is not None:
+                    return partial(self._read, expected)
                 wait_s = self._later.wait_s()
                 if wait_s is not None and wait_s <= 0:
                     return self._work_later
@@ -262,9 +262,9 @@ class Engine:
     def _prepare(self) -> None:
         self._loaded().prepare(self._idle_check)
 
-    def _read(self, place: Place) -> None:
+    def _read(self, expected: NextRequest) -> None:
         check = self._expected.reading_check(self._idle_check)
-        self._loaded().read(self._slots.use(place.slot), place.request, check)
+        self._loaded().read(self._slots.use(expected.slot), expected.request, check)
 
     def _work_later(self) -> None:
         """The oldest work for later, with sessions of its own; cached tokens stay."""

@@ -13,7 +13,7 @@ LONGEST_READING_S = 1.0
 
 
 @dataclass(frozen=True)
-class Place:
+class NextRequest:
     """A request that may come, and what is current there when it is read."""
 
     request: CompletionRequest
@@ -21,30 +21,30 @@ class Place:
 
 
 class Expected:
-    """The newest place that nobody asked about yet.
+    """The newest one that has not come yet.
 
     It has no lock of its own: whoever changes it holds the engine's condition.
     """
 
     def __init__(self) -> None:
-        self._place: Place | None = None
+        self._next: NextRequest | None = None
 
-    def put(self, place: Place | None) -> None:
+    def put(self, following: NextRequest | None) -> None:
         """The cursor rests there; or a request came, and nothing is expected beside it."""
-        self._place = place
+        self._next = following
 
-    def take(self) -> Place | None:
-        """The place to read now."""
-        place, self._place = self._place, None
-        return place
+    def take(self) -> NextRequest | None:
+        """What to read now."""
+        following, self._next = self._next, None
+        return following
 
     def reading_check(self, check: Callable[[], None]) -> Callable[[], None]:
-        """``check``, which also raises once another place is expected or reading took too long."""
+        """``check``, which also raises once another one is expected or reading took too long."""
         until_s = time.monotonic() + LONGEST_READING_S
 
         def is_still_wanted() -> None:
             check()
-            if self._place is not None:
+            if self._next is not None:
                 raise Cancelled("the cursor moved on")
             if time.monotonic() > until_s:
                 raise Cancelled("this model reads slowly")
