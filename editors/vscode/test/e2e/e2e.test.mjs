@@ -180,6 +180,8 @@ describe("VS Code", { skip }, () => {
   });
 
   pictured("debug information names no folder", async () => {
+    await code.openFile("shop.py");
+    await code.status(`adapter @ ${pottery.head()}`); // the server of the test before has just begun to load
     await code.command("Copy Debug Information");
     await code.message("in the clipboard");
     const text = await code.page.evaluate("navigator.clipboard.readText()");
