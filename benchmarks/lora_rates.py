@@ -26,8 +26,8 @@ from code2lora_lsp.repopeftbench.items import Item, Track
 from code2lora_lsp.repopeftbench.runner import chosen_items
 from code2lora_lsp.repopeftbench.scored import is_unfiltered
 from code2lora_lsp.repopeftbench.scoring import Scorer
+from code2lora_lsp.runtime.model_folders import backbone_folder
 from code2lora_lsp.runtime.model_loading import load_model
-from code2lora_lsp.runtime.models import backbone_folder
 
 Nats = tuple[float, float]
 """Per name of filtered items, per token of ordinary ones."""

@@ -214,7 +214,7 @@ def _import(arguments: argparse.Namespace) -> int:
 def _calibrate(arguments: argparse.Namespace) -> int:
     from code2lora_lsp.check.countdown import countdown
     from code2lora_lsp.runtime.calibration import N_TOKENS, calibrate
-    from code2lora_lsp.runtime.models import backbone_folder
+    from code2lora_lsp.runtime.model_folders import backbone_folder
     from code2lora_lsp.runtime.packages import installed_packages, packages_in
 
     settings = settings_of(arguments)

@@ -112,14 +112,14 @@ def _kernel(settings: Settings) -> Finding:
 
 
 def _backbone(settings: Settings) -> Finding:
-    from code2lora_lsp.runtime.models import backbone_folder, verify_backbone
+    from code2lora_lsp.runtime.model_folders import backbone_folder, verify_backbone
 
     folder = backbone_folder(settings)
     return Finding("backbone", Verdict.OK, f"{folder}: {verify_backbone(folder)}")
 
 
 def _fim_tokens(settings: Settings) -> Finding:
-    from code2lora_lsp.runtime.models import backbone_folder
+    from code2lora_lsp.runtime.model_folders import backbone_folder
     from code2lora_lsp.text.tokenizer import Tokenizer, fim_order
 
     folder = backbone_folder(settings)

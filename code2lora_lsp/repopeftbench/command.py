@@ -50,8 +50,8 @@ from code2lora_lsp.repopeftbench.scored import BACKBONE, is_unfiltered, score_al
 from code2lora_lsp.repopeftbench.scoring import Scorer
 from code2lora_lsp.runtime.ledger_folders import ledger_folder
 from code2lora_lsp.runtime.ledger_models import POPULATION
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint, backbone_folder
 from code2lora_lsp.runtime.model_loading import load_model
-from code2lora_lsp.runtime.models import backbone_fingerprint, backbone_folder
 
 SHARED = "shared-lora"
 """Has one adapter for every repository: own and other are the same by construction."""

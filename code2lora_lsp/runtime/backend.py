@@ -31,7 +31,7 @@ from code2lora_lsp.runtime.follower import Following
 from code2lora_lsp.runtime.following_loader import FollowingLoader
 from code2lora_lsp.runtime.knowledge import Knowledge
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
-from code2lora_lsp.runtime.models import backbone_folder
+from code2lora_lsp.runtime.model_folders import backbone_folder
 from code2lora_lsp.runtime.progress import LoadingProgress, Progress
 from code2lora_lsp.runtime.replay import replay
 from code2lora_lsp.runtime.tracker import MODELS_NOT_LOADED

@@ -21,8 +21,8 @@ from code2lora_lsp.runtime.gate_fit import (
     gate_text,
 )
 from code2lora_lsp.runtime.ledger_folders import calibrated_folder, check_replaceable, write_ledger
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.runtime.model_loading import LoadedModel, load_model
-from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.runtime.population_writing import write_population
 from code2lora_lsp.runtime.sources import Sources
 

@@ -24,14 +24,12 @@ from code2lora_lsp.runtime.ledger_models import (
     recipe_key,
 )
 from code2lora_lsp.runtime.ledger_state import KIND
-from code2lora_lsp.runtime.models import (
-    StoredProgress,
+from code2lora_lsp.runtime.model_folders import (
     backbone_fingerprint,
     backbone_folder,
     checkpoint_folder,
-    describe_checkpoint,
-    load_follow_models,
 )
+from code2lora_lsp.runtime.models import StoredProgress, describe_checkpoint, load_follow_models
 from code2lora_lsp.runtime.models import stored_progress as stored_fold
 from code2lora_lsp.runtime.state_store import StateStore
 from code2lora_lsp.text.tokenizer import Tokenizer

@@ -12,7 +12,7 @@ from code2lora_lsp.neural.code2lora.checkpoint import file_sha256
 from code2lora_lsp.neural.ledger.population import Population, save_population
 from code2lora_lsp.neural.sharp.gate import FittedGate, save_gate
 from code2lora_lsp.runtime.ledger_models import FORMAT, POPULATION
-from code2lora_lsp.runtime.models import backbone_fingerprint
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 
 LEDGER_SUFFIX = "-ledger"
 """What a ledger needs for the backbone ``nano`` is in the folder ``nano-ledger`` beside it."""

@@ -20,7 +20,7 @@ from code2lora_lsp.neural.transformers_decoder import TransformersDecoder
 from code2lora_lsp.neural.weights import load_backbone_weights
 from code2lora_lsp.runtime.choosing import Confidence
 from code2lora_lsp.runtime.confidence import Calibration, load_calibration
-from code2lora_lsp.runtime.models import backbone_fingerprint
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.text.fim import Order
 from code2lora_lsp.text.tokenizer import Tokenizer, fim_order
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from code2lora_lsp.config import ModelSettings
 from code2lora_lsp.runtime.confidence import save_calibration
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.runtime.model_loading import LoadedModel, load_model
-from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.training.confidence_fit import Point, curve, fit, samples_of
 from code2lora_lsp.training.confidence_rows import (
     Row,

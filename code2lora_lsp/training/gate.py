@@ -13,8 +13,8 @@ from code2lora_lsp.config import ModelSettings
 from code2lora_lsp.neural.sharp.gate import save_gate
 from code2lora_lsp.runtime.gate_fit import FEWEST_FILES, fit_gates, gate_text
 from code2lora_lsp.runtime.ledger_folders import GATE, NEAR_GATE
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.runtime.model_loading import load_model
-from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.runtime.sources import Sources
 from code2lora_lsp.training.population import training_repositories
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from code2lora_lsp.config import ModelSettings
 from code2lora_lsp.neural.ledger.population import Population, save_population
 from code2lora_lsp.runtime.block_writer import BlockWriter
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.runtime.model_loading import load_model
-from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.runtime.population_writing import write_population
 from code2lora_lsp.runtime.sources import Sources
 from code2lora_lsp.training.corpus import read_shards

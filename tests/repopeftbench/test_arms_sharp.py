@@ -13,7 +13,7 @@ from code2lora_lsp.repopeftbench.arms.arm import Cost
 from code2lora_lsp.repopeftbench.arms.known_tree import KnownFile, KnownTree, read_known_tree
 from code2lora_lsp.repopeftbench.arms.plain import BackboneArm
 from code2lora_lsp.repopeftbench.arms.sharp import PreparedSharp, SharpArm, counted_of
-from code2lora_lsp.runtime.models import backbone_fingerprint
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from tests.fakes import random_adapter
 from tests.repopeftbench.tiny_bench import SMALL, garage_item
 

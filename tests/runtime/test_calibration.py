@@ -21,8 +21,8 @@ from code2lora_lsp.runtime.calibration import calibrate
 from code2lora_lsp.runtime.following import chosen, describe, load_following
 from code2lora_lsp.runtime.ledger_folders import calibrated_folder, gate_files
 from code2lora_lsp.runtime.ledger_models import read_ledger
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.runtime.model_loading import load_model
-from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.runtime.sources import Sources
 from code2lora_lsp.text.blocks import blocks_of
 from tests.foreign_model import write_foreign

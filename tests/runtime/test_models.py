@@ -11,12 +11,12 @@ from code2lora_lsp.errors import ModelMismatch, ModelMissing
 from code2lora_lsp.neural.code2lora.checkpoint import save_checkpoint
 from code2lora_lsp.neural.encoders import TransformersEncoder
 from code2lora_lsp.recipe import SOURCE_V1
+from code2lora_lsp.runtime.model_folders import verify_backbone
 from code2lora_lsp.runtime.models import (
     StoredProgress,
     describe_checkpoint,
     load_follow_models,
     stored_progress,
-    verify_backbone,
 )
 from tests.gitrepo import GitRepo
 from tests.neural.tiny_code2lora import checkpoint

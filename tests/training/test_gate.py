@@ -22,8 +22,8 @@ from code2lora_lsp.runtime.gate_fit import (
 )
 from code2lora_lsp.runtime.gate_windows import GateWindow, windows_of
 from code2lora_lsp.runtime.ledger_folders import gate_files
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.runtime.model_loading import load_model
-from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.runtime.sources import Sources
 from code2lora_lsp.text.gaps import Coder
 from code2lora_lsp.training import gate as command

@@ -7,7 +7,7 @@ import pytest
 from code2lora_lsp.errors import ModelMismatch
 from code2lora_lsp.neural.ledger.population import load_population
 from code2lora_lsp.runtime import population_writing
-from code2lora_lsp.runtime.models import backbone_fingerprint
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.training import population as command
 from tests.repopeftbench.tiny_bench import CAR, ENGINE, PANTRY, write_model
 

@@ -26,8 +26,8 @@ from code2lora_lsp.repopeftbench.arms.trained_lora import (
     why_no_corpus,
 )
 from code2lora_lsp.repopeftbench.scoring import Scorer
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.runtime.model_loading import load_model
-from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.text.tokenizer import fim_order
 
 MEMORY_FACTOR = 6

@@ -20,8 +20,8 @@ from code2lora_lsp.neural.lora import LoraAdapter
 from code2lora_lsp.repopeftbench.arms.arm import CannotPrepare, Target
 from code2lora_lsp.repopeftbench.arms.known_tree import read_known_tree
 from code2lora_lsp.runtime.block_writer import BlockWriter
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.runtime.model_loading import LoadedModel
-from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.runtime.one_shot_ledger import OneShotLedger, TreeReadout
 from code2lora_lsp.text.blocks import Block, blocks_of
 

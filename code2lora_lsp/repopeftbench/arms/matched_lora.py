@@ -14,7 +14,7 @@ from code2lora_lsp.repopeftbench.arms.arm import Target
 from code2lora_lsp.repopeftbench.arms.gradient import TrainingPlan, train_lora, why_not_trainable
 from code2lora_lsp.repopeftbench.arms.ledger import TreeLedger
 from code2lora_lsp.repopeftbench.arms.trained_lora import lora_memory
-from code2lora_lsp.runtime.models import backbone_fingerprint
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.training.packing import SourceFile
 

@@ -23,7 +23,7 @@ from code2lora_lsp.repopeftbench.scoring import Scorer
 from code2lora_lsp.runtime.knowledge import Sharp
 from code2lora_lsp.runtime.ledger_reader import BESIDE_TABLE
 from code2lora_lsp.runtime.ledger_work import remembered_anew
-from code2lora_lsp.runtime.models import backbone_fingerprint
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.text.blocks import blocks_of
 from code2lora_lsp.text.tokenizer import Tokenizer
 

@@ -19,7 +19,7 @@ from code2lora_lsp.repopeftbench.arms.gradient import (
 )
 from code2lora_lsp.repopeftbench.arms.known_tree import KnownTree, read_known_tree
 from code2lora_lsp.repopeftbench.arms.trained_folder import TrainedFolder
-from code2lora_lsp.runtime.models import backbone_fingerprint
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.text.tokenizer import Tokenizer
 from code2lora_lsp.training.corpus import read_shards
 from code2lora_lsp.training.packing import SourceFile

@@ -27,8 +27,8 @@ from code2lora_lsp.neural.ledger.population import load_population
 from code2lora_lsp.neural.ledger.readout import ReadoutPlan
 from code2lora_lsp.runtime.ledger_folders import ledger_folder
 from code2lora_lsp.runtime.ledger_models import POPULATION
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.runtime.model_loading import load_model
-from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.training.commit_memory.evaluation import (
     Means,
     Scored,

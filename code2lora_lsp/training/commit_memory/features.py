@@ -18,8 +18,8 @@ from code2lora_lsp.history.repository import Repository
 from code2lora_lsp.neural.ledger.population import Population, load_population
 from code2lora_lsp.runtime.ledger_folders import ledger_folder
 from code2lora_lsp.runtime.ledger_models import POPULATION
+from code2lora_lsp.runtime.model_folders import backbone_fingerprint
 from code2lora_lsp.runtime.model_loading import LoadedModel, load_model
-from code2lora_lsp.runtime.models import backbone_fingerprint
 from code2lora_lsp.training.commit_memory.extraction import (
     CommitExtractor,
     FeaturePlan,
