@@ -57,7 +57,7 @@ def test_scores_are_written_when_they_are_taken_not_where_they_come_from():
     kept.keeper.reached("arrival")
     kept.write_down()
     (work,) = kept.works
-    work._on_done("unscored", SCORES)
+    work.on_done("unscored", SCORES)
     assert kept.woken == [True]
     assert kept.journal.kept == []
     kept.keeper.take_scores()
