@@ -116,7 +116,7 @@ class Binding:
     def _while_idle(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Cancelled:
-            log.debug("getting ready gave way to a request")
+        except Cancelled as stopped:
+            log.debug("getting ready was stopped: %s", stopped)
         except Exception as error:  # noqa: BLE001 - whatever broke, the thread goes on
             self.recover(error)

@@ -137,19 +137,14 @@ class Completer:
         it. A window about to jump does so now.
         """
         for number, place in enumerate(self._next):
-            kept, _ = self._decoding.healer.split(place.before)
-            prompt = self._prompts.build(
-                place.uri, kept, place.after, place.path, room_tokens=self._prompts.jump_room_tokens
-            )
-            if number == 0:
-                self._last_prompt = prompt.token_ids
-            self._session.feed(prompt.token_ids, check)
+            self._read(place, check, is_likeliest=number == 0)
         self._next = ()
 
     def read(self, request: CompletionRequest, check: Callable[[], None]) -> None:
         """Read what ``request`` would ask about, should it come."""
-        self._next = (_place_behind(question_of(request, self._settings.max_lines), ""),)
-        self.prepare(check)
+        self._next = ()  # the cursor is elsewhere now
+        place = _place_behind(question_of(request, self._settings.max_lines), "")
+        self._read(place, check, is_likeliest=True)
 
     def complete(
         self,
@@ -220,6 +215,16 @@ class Completer:
         )  # fmt: skip
         self._shown.remember(request.document.uri, shown)
         return _offer(question, shown, adapter_commit, timings)
+
+    def _read(self, place: Place, check: Callable[[], None], *, is_likeliest: bool) -> None:
+        """While nobody waits; the likeliest place is read again when something new is bound."""
+        kept, _ = self._decoding.healer.split(place.before)
+        prompt = self._prompts.build(
+            place.uri, kept, place.after, place.path, room_tokens=self._prompts.jump_room_tokens
+        )
+        if is_likeliest:
+            self._last_prompt = prompt.token_ids
+        self._session.feed(prompt.token_ids, check)
 
     def _mixer(self, prompt: FimPrompt) -> Mixer | None:
         return self._sharp.near(prompt.token_ids) if self._sharp else None

@@ -141,13 +141,16 @@ class Engine:
 
         The newest one counts, until a request comes.
         """
-        if self._doorkeeper.refusal(request) is None:
-            with self._condition:
-                self._expected.put(NextRequest(request, slot))
-                self._condition.notify_all()
+        is_refused = self._doorkeeper.refusal(request) is not None
+        with self._condition:
+            is_over = self.status.state not in {EngineState.LOADING, EngineState.READY}
+            self._expected.put(None if is_refused or is_over else NextRequest(request, slot))
+            self._condition.notify_all()
 
     def release(self, slot: KnowledgeSlot) -> None:
         """Forget a slot whose repository is no longer followed."""
+        with self._condition:
+            self._expected.forget(slot)
         self._slots.release(slot)
 
     def when_idle(self, work: Work) -> None:
@@ -276,8 +279,8 @@ class Engine:
 
     def _later_check(self) -> None:
         self._idle_check()
-        if self._slots.has_news:
-            raise Cancelled("there is something new to bind")
+        if self._slots.has_news or self._expected.is_waiting:
+            raise Cancelled("there is something new to bind or to read")
 
     def _idle_check(self) -> None:
         self._stopping.check()
@@ -300,6 +303,7 @@ class Engine:
             reason = self.status.last_empty_reason
             self._board.status = EngineStatus(state, detail, last_empty_reason=reason)
             waiting = self._inbox.drain()
+            self._expected.put(None)
         for job in waiting:
             job.resolve(NoCompletion(_WHY_NOT[state], detail))
         self._board.tell()

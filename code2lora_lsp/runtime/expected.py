@@ -9,7 +9,8 @@ from code2lora_lsp.runtime.api import CompletionRequest
 from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 
 LONGEST_READING_S = 1.0
-"""A model that takes longer would read whenever the cursor moves; what it read by then is kept."""
+"""A model that takes longer would read whenever the cursor moves. It stops before the next chunk,
+and what it read by then is kept."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,23 @@ class Expected:
         following, self._next = self._next, None
         return following
 
+    def forget(self, slot: KnowledgeSlot) -> None:
+        """The slot's repository is no longer followed."""
+        if self._next is not None and self._next.slot is slot:
+            self._next = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Something is to be read."""
+        return self._next is not None
+
     def reading_check(self, check: Callable[[], None]) -> Callable[[], None]:
         """``check``, which also raises once another one is expected or reading took too long."""
         until_s = time.monotonic() + LONGEST_READING_S
 
         def is_still_wanted() -> None:
             check()
-            if self._next is not None:
+            if self.is_waiting:
                 raise Cancelled("the cursor moved on")
             if time.monotonic() > until_s:
                 raise Cancelled("this model reads slowly")

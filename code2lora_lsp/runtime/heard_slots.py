@@ -7,7 +7,7 @@ from code2lora_lsp.runtime.knowledge_slot import KnowledgeSlot
 
 
 class HeardSlots:
-    """Slots that completions were asked with, and whether one of them has something new.
+    """Slots that completions were asked or are expected with, and whether one has something new.
 
     Args:
         condition: the engine's, whose thread is woken by news. ``take_news`` is called with it
@@ -22,11 +22,11 @@ class HeardSlots:
 
     @property
     def active(self) -> KnowledgeSlot | None:
-        """Of the last request, unless that was without one or it was released."""
+        """Of the last request or expected place, unless that was without one or it was released."""
         return self._active
 
     def use(self, slot: KnowledgeSlot | None) -> Knowledge | None:
-        """What is known there now, for a request. From here on the slot's news are heard."""
+        """What is known there now. From here on the slot's news are heard."""
         with self._condition:
             self._active = slot
             is_new = slot is not None and slot not in self._slots

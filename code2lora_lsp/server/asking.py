@@ -160,10 +160,15 @@ async def answer(
 
 
 async def expect(ls: Code2LoraServer, question: Question, document: OpenDocument) -> None:
-    """Tell the backend that ``question`` is likely to be asked, unless the text changed by then."""
-    await _until_held(document, ls.session.settings.completion.deadline_s)
-    backend = ls.host.backend
-    if backend is not None and why_not(ls, question, document) is None:
+    """Tell the backend that ``question`` is likely to be asked.
+
+    Unless by the time its repository is found the text changed, or the user looks elsewhere.
+    """
+    left_s = await _until_held(document, ls.session.settings.completion.deadline_s)
+    in_use, backend = ls.session.document(ls.session.active or ""), ls.host.backend
+    if left_s <= 0 or in_use is not document or backend is None:
+        return
+    if why_not(ls, question, document) is None:
         backend.expect(_request(ls, question, document, Cancellation()))
 
 

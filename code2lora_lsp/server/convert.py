@@ -59,12 +59,10 @@ def _width(char: str, encoding: Encoding) -> int:
 
 def position_of(value: object) -> types.Position | None:
     """A position from untyped JSON; ``None`` where it is none."""
-    if not isinstance(value, dict):
+    try:
+        return types.Position(value["line"], value["character"])  # type: ignore[index]
+    except (KeyError, TypeError, ValueError):
         return None
-    line, character = value.get("line"), value.get("character")
-    if not isinstance(line, int) or not isinstance(character, int) or min(line, character) < 0:
-        return None
-    return types.Position(line, character)
 
 
 def split_lines(text: str) -> list[str]:

@@ -91,7 +91,7 @@ def did_focus(ls: Code2LoraServer, params: object) -> None:
     document, position = ls.session.document(uri), position_of(told.get("position"))
     if document or path_of(uri):
         look_at(ls, uri)
-    if document and position and ls.host.is_started:
+    if document and position:
         stamp = types.VersionedTextDocumentIdentifier(document.version, document.uri)
         ls.spawn(expect(ls, Question(stamp, position), document))
 

@@ -45,7 +45,16 @@ def test_the_place_is_in_the_text_as_it_is_by_then(client):
 
 @pytest.mark.parametrize(
     "where",
-    [None, 3, [], {}, {"line": 0}, {"line": "0", "character": 0}, {"line": -1, "character": 0}],
+    [
+        None,
+        3,
+        [],
+        {},
+        {"line": 0},
+        {"line": "0", "character": 0},
+        {"line": -1, "character": 0},
+        {"line": 2**31, "character": 0},
+    ],
 )
 def test_what_is_no_position_is_ignored(client, where):
     client.open("odd.py", "x = 1\n")
@@ -54,6 +63,7 @@ def test_what_is_no_position_is_ignored(client, where):
     rest(client, "odd.py", 0, 5)
     client.wait_until(lambda: len(expected(client)) > n_told)
     assert [told["offset"] for told in expected(client)[n_told:]] == [5]
+    assert client.messages("window/showMessage") == []
 
 
 def test_nothing_is_read_where_nothing_would_be_answered(client):
@@ -92,3 +102,42 @@ def test_a_text_that_changed_meanwhile_is_not_read(tmp_path):
         rest(client, uri, 0, 6)
         client.wait_until(lambda: client.inside()["expected"])
         assert [told["before"] for told in expected(client)] == ["x = 10"]
+
+
+def test_only_the_document_in_use_is_told_of_once_its_repository_is_found(tmp_path):
+    uri = (GitRepo(tmp_path / "work").root / "a.py").as_uri()
+    other = (tmp_path / "loose.py").as_uri()
+    with fake_client(open_s=0.3) as client:
+        client.initialize()
+        client.wait_ready()
+        client.open(uri, "x = 1\n")
+        rest(client, uri, 0, 5)
+        client.open(other, "y = 1\n")
+        rest(client, other, 0, 1)
+        client.wait_until(lambda: client.status()["repositories"] and expected(client))
+        assert {told["uri"] for told in expected(client)} == {other}
+
+
+def test_a_document_that_was_closed_meanwhile_is_not_read(tmp_path):
+    root = GitRepo(tmp_path / "work").root
+    with fake_client(open_s=0.3) as client:
+        client.initialize()
+        client.wait_ready()
+        for name in ("a.py", "b.py"):
+            client.open((root / name).as_uri(), "x = 1\n")
+            rest(client, (root / name).as_uri(), 0, 5)
+            if name == "a.py":
+                client.close_document((root / name).as_uri())
+        client.wait_until(lambda: client.inside()["expected"])
+        assert {told["path"] for told in expected(client)} == {"b.py"}
+
+
+def test_without_its_repository_in_time_nothing_is_read(tmp_path):
+    uri = (GitRepo(tmp_path / "work").root / "a.py").as_uri()
+    with fake_client(open_s=0.5) as client:
+        client.initialize(options={"completion": {"deadlineS": 0.1}})
+        client.wait_ready()
+        client.open(uri, "x = 1\n")
+        rest(client, uri, 0, 5)
+        client.wait_until(lambda: client.status()["root"])
+        assert expected(client) == []

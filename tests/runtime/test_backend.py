@@ -185,13 +185,11 @@ def test_a_place_that_is_expected_was_read_when_the_request_comes(watched, repo)
     text = "".join(f"value_{number} = compute({number})\n" for number in range(40))
     document = DocumentSnapshot("file:///use.py", 1, "python", text)
     request = CompletionRequest(document, len(text), repository=repo.root, path="use.py")
-    adapter_id = watched.backend.status().repositories[0].adapter_id
     is_read = threading.Event()
     watched.backend.expect(request)
     watched.backend._engine.when_idle(lambda _model, _check: is_read.set())
     assert is_read.wait(30)
-    session = watched.backend._engine._binding.session
-    assert session.adapter_id == adapter_id
+    assert watched.backend._engine._binding.commit_id == repo.head
     watched.backend.complete(replace(request, trigger=Trigger.INVOKED)).result(30)
     timings = watched.backend.status().last_timings
     assert timings.reused_tokens == timings.prompt_tokens > 200

@@ -16,9 +16,14 @@ export class EditorInUse implements vscode.Disposable {
         this.#changed.fire(editor);
       }
     }),
+    vscode.workspace.onDidChangeTextDocument(({ document }) => {
+      if (document === this.editor?.document) {
+        this.#resting.typed();
+      }
+    }),
     vscode.window.onDidChangeTextEditorSelection(({ textEditor }) => {
-      if (textEditor === this.editor && textEditor.selection.isEmpty) {
-        this.#resting.moved(textEditor.document);
+      if (textEditor === this.editor) {
+        textEditor.selection.isEmpty ? this.#resting.moved() : this.#resting.stop();
       }
     }),
   );

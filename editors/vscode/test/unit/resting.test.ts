@@ -11,9 +11,8 @@ function watched(context: TestContext) {
 
 test("a cursor that moves on rests once, where it stops", (context) => {
   const { resting, pass, told } = watched(context);
-  const document = { version: 1 };
   for (let moves = 0; moves < 3; moves++) {
-    resting.moved(document);
+    resting.moved();
     pass(99);
   }
   assert.equal(told(), 0);
@@ -23,27 +22,28 @@ test("a cursor that moves on rests once, where it stops", (context) => {
 
 test("typing moves the cursor too, and is no rest", (context) => {
   const { resting, pass, told } = watched(context);
-  const document = { version: 1 };
-  resting.moved(document);
+  resting.moved();
   pass(50);
-  document.version++;
-  resting.moved(document);
+  resting.typed();
+  pass(5);
+  resting.moved();
   pass(1000);
-  assert.equal(told(), 0, "the key before the rest took it back");
-  resting.moved(document);
+  assert.equal(told(), 0, "the key takes back the rest before it");
+});
+
+test("a move after typing, or after the text changed by itself, is one again", (context) => {
+  const { resting, pass, told } = watched(context);
+  resting.typed();
+  pass(50);
+  resting.moved();
   pass(100);
   assert.equal(told(), 1);
 });
 
-test("documents are told apart, and what is over tells of nothing", (context) => {
+test("what is over tells of nothing", (context) => {
   const { resting, pass, told } = watched(context);
-  resting.moved({ version: 7 });
-  pass(100);
-  resting.moved({ version: 3 });
-  pass(100);
-  assert.equal(told(), 2, "another version of another document is no typing");
-  resting.moved({ version: 1 });
+  resting.moved();
   resting.stop();
   pass(1000);
-  assert.equal(told(), 2);
+  assert.equal(told(), 0);
 });
