@@ -68,6 +68,7 @@ def nats_of(clone: Path, n_commits: int, model: LoadedModel, following: Followin
         for one in asked:  # its prompt stays read from way to way
             for way, known in ways(before, first[0]):
                 sums[way] += scorer.nats(one, known, lambda: None)
+        # lets the replay go on; its journal is thrown away
         scoring.on_done(scoring.unscored, LineScores(0.0, 0.0, n_tokens))
 
     replay(Repository.discover(clone), following, score, n_commits, lambda *_: None)

@@ -109,10 +109,14 @@ class PassageScorer:
 
 
 class LineScoring:
-    """Work for an idle engine; it keeps what was scored before it gave way."""
+    """Work for an idle engine; it keeps what was scored before it gave way.
+
+    Attributes:
+        unscored: what is to be scored.
+        on_done: called once, on the thread that scored; it must only hand over.
+    """
 
     def __init__(self, unscored: Unscored, on_done: Callable[[Unscored, LineScores], None]) -> None:
-        """``on_done`` is called once, on the thread that scored; it must only hand over."""
         self.unscored, self.on_done = unscored, on_done
         self._spent_s = 0.0
         self._without: list[float] = []

@@ -1,5 +1,7 @@
 """``textDocument/didFocus`` with a position: the backend is told where a request is likely."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from tests.e2e.client import uri_of
@@ -11,6 +13,14 @@ from tests.gitrepo import GitRepo
 def client():
     with fake_client() as client:
         client.initialize(options={"completion": {"languages": ["python"]}})
+        yield client.wait_ready()
+
+
+@contextmanager
+def finding_slowly(**options):
+    """A server that takes a while to find a repository."""
+    with fake_client(open_s=0.4) as client:
+        client.initialize(options=options)
         yield client.wait_ready()
 
 
@@ -80,9 +90,7 @@ def test_nothing_is_read_where_nothing_would_be_answered(client):
 def test_in_a_document_just_opened_its_repository_is_waited_for(tmp_path):
     root = GitRepo(tmp_path / "work").root
     path = root / "pkg" / "a.py"
-    with fake_client(open_s=0.3) as client:
-        client.initialize()
-        client.wait_ready()
+    with finding_slowly() as client:
         client.open(path.as_uri(), "x = 1\n")
         rest(client, path.as_uri(), 0, 5)
         client.wait_until(lambda: client.inside()["expected"])
@@ -93,9 +101,7 @@ def test_in_a_document_just_opened_its_repository_is_waited_for(tmp_path):
 def test_a_text_that_changed_meanwhile_is_not_read(tmp_path):
     root = GitRepo(tmp_path / "work").root
     uri = (root / "a.py").as_uri()
-    with fake_client(open_s=0.3) as client:
-        client.initialize()
-        client.wait_ready()
+    with finding_slowly() as client:
         client.open(uri, "x = 1\n")
         rest(client, uri, 0, 5)
         client.edit(uri, (0, 5), (0, 5), "0")
@@ -107,9 +113,7 @@ def test_a_text_that_changed_meanwhile_is_not_read(tmp_path):
 def test_only_the_document_in_use_is_told_of_once_its_repository_is_found(tmp_path):
     uri = (GitRepo(tmp_path / "work").root / "a.py").as_uri()
     other = (tmp_path / "loose.py").as_uri()
-    with fake_client(open_s=0.3) as client:
-        client.initialize()
-        client.wait_ready()
+    with finding_slowly() as client:
         client.open(uri, "x = 1\n")
         rest(client, uri, 0, 5)
         client.open(other, "y = 1\n")
@@ -120,9 +124,7 @@ def test_only_the_document_in_use_is_told_of_once_its_repository_is_found(tmp_pa
 
 def test_a_document_that_was_closed_meanwhile_is_not_read(tmp_path):
     root = GitRepo(tmp_path / "work").root
-    with fake_client(open_s=0.3) as client:
-        client.initialize()
-        client.wait_ready()
+    with finding_slowly() as client:
         for name in ("a.py", "b.py"):
             client.open((root / name).as_uri(), "x = 1\n")
             rest(client, (root / name).as_uri(), 0, 5)
@@ -134,9 +136,7 @@ def test_a_document_that_was_closed_meanwhile_is_not_read(tmp_path):
 
 def test_without_its_repository_in_time_nothing_is_read(tmp_path):
     uri = (GitRepo(tmp_path / "work").root / "a.py").as_uri()
-    with fake_client(open_s=0.5) as client:
-        client.initialize(options={"completion": {"deadlineS": 0.1}})
-        client.wait_ready()
+    with finding_slowly(completion={"deadlineS": 0.1}) as client:
         client.open(uri, "x = 1\n")
         rest(client, uri, 0, 5)
         client.wait_until(lambda: client.status()["root"])

@@ -22,8 +22,13 @@ export class EditorInUse implements vscode.Disposable {
       }
     }),
     vscode.window.onDidChangeTextEditorSelection(({ textEditor }) => {
-      if (textEditor === this.editor) {
-        textEditor.selection.isEmpty ? this.#resting.moved() : this.#resting.stop();
+      if (textEditor !== this.editor) {
+        return;
+      }
+      if (textEditor.selection.isEmpty) {
+        this.#resting.moved();
+      } else {
+        this.#resting.stop();
       }
     }),
   );
